@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bodies of ivon::IVON; included by optimizer.hpp only.
+#pragma once
+
+#include <ivon/optimizer.hpp>
+
+namespace ivon {
+namespace detail {
+
+inline uint64_t random_seed() {
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  const std::lock_guard<std::mutex> lock(generator.mutex());
+  return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
+}
+
+inline UpdateCoefficients update_coefficients(const IVONOptions& options, int64_t step) {
+  const double debias =
+      options.debias() ? 1.0 / (1.0 - std::pow(options.beta1(), static_cast<double>(step))) : 1.0;
+  const double scale = options.rescale_lr() ? options.hess_init() + options.weight_decay() : 1.0;
+  return {PosteriorScale(options.ess(), options.weight_decay(), options.hess_init()),
+          options.beta1(),
+          1.0 - options.beta2(),
+          options.hess_clip(),
+          debias,
+          options.lr() * scale,
+          options.clip_radius()};
+}
+
+}  // namespace detail
+
+template <class E>
+IVON<E>::IVON(std::vector<torch::optim::OptimizerParamGroup> groups, IVONOptions defaults)
+    : Optimizer(std::vector<torch::optim::OptimizerParamGroup>{},
+                std::make_unique<IVONOptions>(defaults)) {
+  defaults.validate();
+  TORCH_CHECK(!defaults.sample_on_step(),
+              "ivon: sample_on_step must be false, got true; this version has loops with "
+              "sampled_params() or step(closure) only");
+  static_cast<IVONOptions&>(*defaults_).inherit(IVONOptions());  // all count as set from here on
+  noise_.seed = detail::random_seed();
+  for (const auto& group : groups) add_param_group(group);
+}
+
+template <class E>
+detail::SamplingCore& IVON<E>::core() const {
+  TORCH_CHECK(core_, "ivon: this optimizer was moved from; use the one it was moved to");
+  return *core_;
+}
+
+// --- parameters and their state -----------------------------------------------------------------
+
+template <class E>
+void IVON<E>::add_param_group(const torch::optim::OptimizerParamGroup& group) {
+  core().refuse_while_live("add_param_group()");
+  const size_t number = param_groups_.size();
+  auto options = std::make_unique<IVONOptions>(
+      group.has_options() ? detail::complete_options(group.options(), defaults_of_ivon(), number)
+                          : defaults_of_ivon());
+  std::vector<torch::optim::OptimizerParamGroup> all = param_groups_;
+  all.push_back(group);
+  admit(detail::list_parameters(all));
+  // The base of some versions replaces a third-party group's options by the defaults.
+  Optimizer::add_param_group(torch::optim::OptimizerParamGroup(group.params()));
+  param_groups_.back().set_options(std::move(options));
+}
+
+template <class E>
+void IVON<E>::admit(const std::vector<std::vector<detail::ParameterRef>>& lists) {
+  std::vector<detail::ParameterRef> all;
+  bool any_new = false;
+  for (const auto& list : lists) {
+    for (const detail::ParameterRef& ref : list) {
+      if (!core().find(ref.tensor)) {
+        detail::check_parameter(ref);
+        any_new = true;
+      }
+      all.push_back(ref);
+    }
+  }
+  if (!any_new) return;
+  detail::check_overlaps(all);
+  for (const detail::ParameterRef& ref : all) core().add(ref.tensor);
+}
+
+template <class E>
+std::vector<typename IVON<E>::Active> IVON<E>::active_parameters() {
+  const auto lists = detail::list_parameters(param_groups_);
+  admit(lists);  // users may write to params(), and the base's add_param_group cannot tell us
+  std::vector<Active> active;
+  for (size_t g = 0; g < lists.size(); ++g) {
+    auto complete =
+        detail::complete_options(param_groups_[g].options(), defaults_of_ivon(), g);
+    auto& options = static_cast<IVONOptions&>(param_groups_[g].options());
+    options = std::move(complete);
+    for (const detail::ParameterRef& ref : lists[g]) {
+      if (!ref.tensor.requires_grad()) continue;
+      if (const IVONParamState* state = find_state(ref.tensor)) {
+        detail::check_state_fits(ref, state->hess());
+      }
+      active.push_back({ref, &options, core().find(ref.tensor)});
+    }
+  }
+  return active;
+}
+
+template <class E>
+const IVONParamState* IVON<E>::find_state(const at::Tensor& param) const {
+  const auto found = state_.find(param.unsafeGetTensorImpl());
+  return found == state_.end() ? nullptr
+                               : static_cast<const IVONParamState*>(found->second.get());
+}
+
+template <class E>
+detail::ParameterRef IVON<E>::find_parameter(const at::Tensor& param) const {
+  for (const auto& list : detail::list_parameters(param_groups_)) {
+    for (const detail::ParameterRef& ref : list) {
+      if (ref.tensor.is_same(param)) return ref;
+    }
+  }
+  TORCH_CHECK(false, "ivon: the tensor is no parameter of this optimizer; pass one that a parameter "
+              "group lists");
+}
+
+template <class E>
+IVONParamState& IVON<E>::ensure_state(const Active& active) {
+  const at::Tensor& param = active.ref.tensor;
+  auto& entry = state_[param.unsafeGetTensorImpl()];
+  if (!entry) {
+    const auto options = param.options().requires_grad(false).dtype(detail::state_dtype(param));
+    auto state = std::make_unique<IVONParamState>();
+    state->hess(detail::empty_in_memory_order(param, options).fill_(active.options->hess_init()));
+    state->momentum(detail::empty_in_memory_order(param, options).zero_());
+    if (detail::is_half(param.scalar_type())) {
+      state->mean(detail::empty_in_memory_order(param, options).copy_(param));
+    }
+    entry = std::move(state);
+  }
+  return static_cast<IVONParamState&>(*entry);
+}
+
+template <class E>
+const IVONParamState& IVON<E>::param_state(const at::Tensor& param) const {
+  const detail::ParameterRef ref = find_parameter(param);
+  const IVONParamState* state = find_state(param);
+  TORCH_CHECK(state, "ivon: ", ref.describe(), " has no state yet",
+              param.requires_grad() ? "; it is created by the first sample"
+                                    : ": it is frozen (requires_grad is false)");
+  return *state;
+}
+
+template <class E>
+at::Tensor IVON<E>::mean(const at::Tensor& param) const {
+  find_parameter(param);
+  const detail::PlainTensors plain;
+  const at::Tensor held =
+      core().shows_sample_in(param) ? core().find(param)->buffers.mean() : param;
+  const IVONParamState* state = find_state(param);
+  if (state && state->mean().defined()) return detail::aten::adopted(held, state->mean());
+  return held.to(detail::state_dtype(param), /*non_blocking=*/false, /*copy=*/true);
+}
+
+// --- samples ------------------------------------------------------------------------------------
+
+template <class E>
+SampledParams IVON<E>::sampled_params() {
+  core().refuse_while_live("sampled_params()");
+  core().report_damage();
+  const std::vector<Active> active = active_parameters();
+  detail::Sample sample;
+  sample.training = at::GradMode::is_enabled();
+  const detail::PlainTensors plain;
+  harvest();
+  const auto noise = noise_.next(sample.training ? detail::NoiseDomain::kTraining
+                                                 : detail::NoiseDomain::kPrediction);
+  for (const Active& parameter : active) sample.parameters.push_back(draw(parameter, noise));
+  core().show(std::move(sample));
+  return SampledParams(core_);
+}
+
+// Writes theta of one parameter to its second buffer.
+template <class E>
+detail::DrawnParameter IVON<E>::draw(const Active& active, const detail::NoiseKey& noise) {
+  const at::Tensor& param = active.ref.tensor;
+  IVONParamState& state = ensure_state(active);
+  detail::DrawnParameter drawn(
+      active.ref, active.slot, noise,
+      detail::PosteriorScale(active.options->ess(), active.options->weight_decay(),
+                             active.options->hess_init()));
+  drawn.noise.parameter = static_cast<uint32_t>(active.ref.index);
+  if (state.mean().defined()) state.mean().copy_(detail::aten::adopted(param, state.mean()));
+  const at::Tensor& mean = state.mean().defined() ? state.mean() : param;
+  const at::Tensor normals =
+      detail::standard_normal(param, drawn.noise, state.hess().scalar_type());
+  detail::aten::sample(mean, state.hess(), normals, drawn.scale, active.slot->buffers.prepare());
+  return drawn;
+}
+
+// The gradients of a pending sample, undefined where there is none.
+template <class E>
+std::vector<at::Tensor> IVON<E>::read_gradients(detail::Sample& sample) {
+  std::vector<at::Tensor> gradients;
+  for (detail::DrawnParameter& drawn : sample.parameters) {
+    gradients.push_back(drawn.got_gradient ? detail::checked_gradient(drawn.ref) : at::Tensor());
+    drawn.notice_outside_write();
+  }
+  return gradients;
+}
+
+// What the estimator averages, from one sample; `gradient` in the state's dtype.
+template <class E>
+at::Tensor IVON<E>::statistic_of(const detail::DrawnParameter& drawn, const at::Tensor& gradient) {
+  if constexpr (!E::kUsesDeviation) {
+    return E::statistic(at::Tensor(), gradient);
+  } else {
+    const IVONParamState& state = *find_state(drawn.ref.tensor);
+    const at::Tensor& mean = state.mean().defined() ? state.mean() : drawn.ref.tensor;
+    const auto dtype = mean.scalar_type();
+    // theta - m is exact to a rounding of theta, too coarse in half precision; and m may have been
+    // written since. The noise itself is exact, unless the user wrote another theta.
+    const bool regenerate = !drawn.written && (state.mean().defined() || drawn.written_after);
+    const at::Tensor deviation =
+        regenerate
+            ? detail::aten::deviation(
+                  state.hess(), detail::standard_normal(drawn.ref.tensor, drawn.noise, dtype),
+                  drawn.scale)
+            : drawn.slot->buffers.sample().to(dtype) - mean;
+    return E::statistic(deviation, gradient);
+  }
+}
+
+// Adds the pending sample, if there is one, to the sums.
+template <class E>
+void IVON<E>::harvest() {
+  detail::Sample* sample = core().pending();
+  if (!sample) return;
+  try {
+    const std::vector<at::Tensor> gradients = read_gradients(*sample);
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      const detail::DrawnParameter& drawn = sample->parameters[i];
+      if (!drawn.got_gradient) continue;
+      drawn.slot->used = detail::GradientMark(gradients[i]);
+      // A copy: the user may clear the gradient in place before the step.
+      const at::Tensor gradient = gradients[i].to(detail::state_dtype(drawn.ref.tensor),
+                                                  /*non_blocking=*/false, /*copy=*/true);
+      drawn.slot->add_sums(gradient, statistic_of(drawn, gradient));
+    }
+  } catch (...) {
+    core().drop_samples();  // the sums may hold a part of it; the next iteration is valid
+    throw;
+  }
+  core().count_harvested();
+}
+
+template <class E>
+void IVON<E>::zero_grad(bool set_to_none) {
+  if (detail::Sample* sample = core().live_sample()) {
+    sample->zeroed = true;
+  } else {
+    core().report_damage();
+    const detail::PlainTensors plain;
+    harvest();
+  }
+  Optimizer::zero_grad(set_to_none);
+}
+
+template <class E>
+void IVON<E>::manual_seed(uint64_t seed) {
+  core().refuse_while_live("manual_seed()");
+  noise_ = detail::NoiseStream{seed};
+}
+
+// --- the update ---------------------------------------------------------------------------------
+
+template <class E>
+at::Tensor IVON<E>::step(LossClosure closure) {
+  core().refuse_while_live("step()");
+  core().report_damage();
+  at::Tensor loss;
+  if (closure) loss = sample_closure(closure);
+  TORCH_CHECK(core().has_samples(),
+              "ivon: step() needs a sample with gradients, got none since the last step; compute the "
+              "loss and call backward() inside { auto sample = optimizer.sampled_params(); ... }, or "
+              "pass a closure: step(closure), or construct the optimizer with sample_on_step(true)");
+  update_all();
+  return loss;
+}
+
+template <class E>
+at::Tensor IVON<E>::sample_closure(const LossClosure& closure) {
+  {
+    const detail::PlainTensors plain;
+    harvest();
+  }
+  const auto earlier = core().copy_sums();
+  const int64_t samples = defaults_of_ivon().mc_samples();
+  const at::AutoGradMode enable_grad(true);
+  try {
+    at::Tensor total;
+    for (int64_t s = 0; s < samples; ++s) {
+      SampledParams sample = sampled_params();
+      const at::Tensor loss = closure();
+      sample.restore();
+      core().report_damage();
+      TORCH_CHECK(core().pending(),
+                  "ivon: the closure of step() must leave gradients, got none; call backward() on "
+                  "the loss in it");
+      if (loss.defined()) total = total.defined() ? total + loss.detach() : loss.detach();
+    }
+    return total.defined() ? total / static_cast<double>(samples) : total;
+  } catch (...) {
+    core().return_to(earlier);
+    throw;
+  }
+}
+
+template <class E>
+void IVON<E>::update_all() {
+  const std::vector<Active> active = active_parameters();
+  const detail::PlainTensors plain;
+  harvest();
+  const auto samples = static_cast<double>(core().harvested());
+  for (const Active& parameter : active) {
+    if (!parameter.slot->gradient_sum.defined()) continue;
+    update_one(parameter, parameter.slot->gradient_sum / samples,
+               parameter.slot->statistic_sum / samples);
+  }
+  core().drop_samples();
+}
+
+template <class E>
+void IVON<E>::update_one(const Active& active, const at::Tensor& gradient,
+                         const at::Tensor& statistic) {
+  const at::Tensor& param = active.ref.tensor;
+  IVONParamState& state = ensure_state(active);
+  state.step(state.step() + 1);
+  const auto coefficients = detail::update_coefficients(*active.options, state.step());
+  at::Tensor mean = state.mean().defined() ? detail::aten::adopted(param, state.mean()) : param;
+  detail::aten::update<E>(mean, state.hess(), state.momentum(), gradient, statistic, coefficients,
+                          skipped_on(param.device()));
+  if (state.mean().defined()) {
+    state.mean().copy_(mean);
+    param.copy_(mean);
+  }
+}
+
+template <class E>
+at::Tensor& IVON<E>::skipped_on(const at::Device& device) {
+  for (at::Tensor& counter : skipped_) {
+    if (counter.device() == device) return counter;
+  }
+  return skipped_.emplace_back(at::zeros({}, at::TensorOptions().dtype(at::kLong).device(device)));
+}
+
+template <class E>
+int64_t IVON<E>::skipped_elements() const {
+  int64_t total = 0;
+  for (const at::Tensor& counter : skipped_) total += counter.item<int64_t>();
+  return total;
+}
+
+// --- archives -----------------------------------------------------------------------------------
+
+template <class E>
+void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
+  core().refuse_while_live("save()");
+  TORCH_CHECK(!core().has_samples(),
+              "ivon: save() between a sample and its step() would lose the sample; call step() first");
+  const detail::PlainTensors plain;
+  detail::Checkpoint checkpoint{E::kName, noise_, skipped_elements(), defaults_of_ivon(), {}};
+  const auto lists = detail::list_parameters(param_groups_);
+  for (size_t g = 0; g < lists.size(); ++g) {
+    auto& group = checkpoint.groups.emplace_back();
+    group.options =
+        detail::complete_options(param_groups_[g].options(), defaults_of_ivon(), g);
+    for (const detail::ParameterRef& ref : lists[g]) {
+      auto& entry = group.parameters.emplace_back();
+      entry.sizes = ref.tensor.sizes().vec();
+      entry.dtype = c10::toString(ref.tensor.scalar_type());
+      if (const IVONParamState* state = find_state(ref.tensor)) {
+        entry.state = *state;
+        if (state->mean().defined()) entry.state->mean(mean(ref.tensor));
+      }
+    }
+  }
+  checkpoint.write(archive);
+}
+
+template <class E>
+void IVON<E>::load(torch::serialize::InputArchive& archive) {
+  core().refuse_while_live("load()");
+  const detail::PlainTensors plain;
+  detail::Checkpoint checkpoint = detail::Checkpoint::read(archive);
+  const auto lists = detail::list_parameters(param_groups_);
+  checkpoint.check_fits(E::kName, lists);
+  TORCH_CHECK(!checkpoint.defaults.sample_on_step(),
+              "ivon: the archive was written with sample_on_step, which this version cannot resume");
+
+  decltype(state_) states;  // all allocations before the first change
+  for (size_t g = 0; g < lists.size(); ++g) {
+    for (size_t p = 0; p < lists[g].size(); ++p) {
+      const at::Tensor& param = lists[g][p].tensor;
+      const auto& stored = checkpoint.groups[g].parameters[p].state;
+      if (!stored) continue;
+      const auto on_parameter = [&](const at::Tensor& tensor) {
+        const auto options =
+            param.options().requires_grad(false).dtype(detail::state_dtype(param));
+        return detail::empty_in_memory_order(param, options).copy_(tensor);
+      };
+      auto state = std::make_unique<IVONParamState>();
+      state->hess(on_parameter(stored->hess())).momentum(on_parameter(stored->momentum()));
+      if (stored->mean().defined()) state->mean(on_parameter(stored->mean()));
+      state->step(stored->step());
+      states[param.unsafeGetTensorImpl()] = std::move(state);
+    }
+  }
+  at::Tensor skipped = at::full({}, checkpoint.skipped, at::kLong);
+
+  core().drop_samples();
+  state_ = std::move(states);
+  noise_ = checkpoint.noise;
+  skipped_ = {std::move(skipped)};
+  static_cast<IVONOptions&>(*defaults_) = checkpoint.defaults;
+  for (size_t g = 0; g < lists.size(); ++g) {
+    static_cast<IVONOptions&>(param_groups_[g].options()) = checkpoint.groups[g].options;
+  }
+}
+
+}  // namespace ivon

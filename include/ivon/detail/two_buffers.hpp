@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// One parameter and the second buffer that lets it show a sample and then the mean again.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
+#include <c10/core/Storage.h>
+#include <ivon/noise.hpp>
+
+#include <utility>
+
+namespace ivon::detail {
+
+/// The parameter's own storage switches between two buffers of equal size: no copy, and every view
+/// and tied alias follows. A parameter that does not fill its storage (a slice, a flattened RNN
+/// weight) or whose elements do not lie densely is copied to and fro instead, with the same result.
+///
+/// At rest the parameter holds the mean and `sample()` the last sample. While shown, it holds the
+/// sample and `mean()` the mean. Methods are called under NoGradGuard and outside InferenceMode.
+class TwoBuffers {
+ public:
+  explicit TwoBuffers(at::Tensor parameter) : parameter_(std::move(parameter)) {}
+
+  /// Allocates what `show` needs for the parameter's present layout and returns the tensor to write
+  /// the next sample to: shape, dtype and device of the parameter. May throw; the parameter is as it was.
+  at::Tensor& prepare() {
+    switches_ = fills_storage(parameter_);
+    const bool fits = second_.defined() && second_.options().type_equal(parameter_.options()) &&
+                      second_.device() == parameter_.device() &&
+                      second_.sizes() == parameter_.sizes() &&
+                      (!has_memory_order(parameter_) || second_.strides() == parameter_.strides());
+    if (!fits) second_ = empty_in_memory_order(parameter_, parameter_.options().requires_grad(false));
+    if (switches_) {
+      copied_mean_.reset();
+    } else if (!copied_mean_.defined() || !copied_mean_.is_same_size(second_) ||
+               !copied_mean_.options().type_equal(second_.options())) {
+      copied_mean_ = at::empty_like(second_);
+    }
+    return second_;
+  }
+
+  /// Shows what was written to `prepare()`'s tensor.
+  void show() {
+    shown_ = parameter_.detach();
+    bytes_ = shown_.storage().nbytes();
+    if (switches_) {
+      exchange(shown_.storage(), second_.storage());
+      bump_version();
+    } else {
+      copied_mean_.copy_(parameter_);
+      parameter_.copy_(second_);
+    }
+  }
+
+  /// Shows the mean again, bit for bit. `written`: the parameter was written while shown, so what it
+  /// holds is the sample. False where the parameter had been resized or re-pointed meanwhile: it has
+  /// its old storage and shape with the mean back then, or, when the storage itself was resized, the
+  /// mean in a storage of its own.
+  bool restore(bool written) noexcept {
+    try {
+      const bool resized = shown_.storage().nbytes() != bytes_;
+      const bool intact = !resized && same_layout(parameter_, shown_);
+      if (resized) {
+        parameter_.set_data(switches_ ? second_ : copied_mean_);
+        second_.reset();
+        copied_mean_.reset();
+      } else {
+        if (switches_) {
+          exchange(shown_.storage(), second_.storage());
+        } else {
+          if (written && intact) second_.copy_(parameter_);
+          shown_.copy_(copied_mean_);
+        }
+        if (!intact) parameter_.set_data(shown_);
+      }
+      bump_version();
+      shown_.reset();
+      return intact;
+    } catch (...) {
+      return false;
+    }
+  }
+
+  const at::Tensor& sample() const { return second_; }
+  const at::Tensor& mean() const { return switches_ ? second_ : copied_mean_; }
+
+ private:
+  static bool fills_storage(const at::Tensor& tensor) {
+    return tensor.is_non_overlapping_and_dense() && tensor.storage_offset() == 0 &&
+           tensor.numel() * static_cast<int64_t>(tensor.element_size()) ==
+               static_cast<int64_t>(tensor.storage().nbytes());
+  }
+
+  // mutable_data_ptr materialises a copy-on-write buffer, so that its clones keep what they have and
+  // nothing can fail between the two switches.
+  static void exchange(const c10::Storage& a, const c10::Storage& b) {
+    (void)a.mutable_data_ptr();
+    (void)b.mutable_data_ptr();
+    at::DataPtr from_a = a.set_data_ptr(at::DataPtr(nullptr, a.device()));
+    a.set_data_ptr_noswap(b.set_data_ptr(std::move(from_a)));
+  }
+
+  static bool same_layout(const at::Tensor& a, const at::Tensor& b) {
+    return a.storage().unsafeGetStorageImpl() == b.storage().unsafeGetStorageImpl() &&
+           a.scalar_type() == b.scalar_type() && a.storage_offset() == b.storage_offset() &&
+           a.sizes() == b.sizes() && a.strides() == b.strides();
+  }
+
+  // Autograd then reports a backward pass that comes after the switch.
+  void bump_version() {
+    if (!parameter_.is_inference()) parameter_.unsafeGetTensorImpl()->bump_version();
+  }
+
+  at::Tensor parameter_;
+  at::Tensor second_;       // at rest the last sample; while switched, the mean
+  at::Tensor copied_mean_;  // copying route: the mean while a sample is shown
+  at::Tensor shown_;        // while shown: alias of the parameter as it was at `show`
+  size_t bytes_ = 0;        // while shown: size of the parameter's storage at `show`
+  bool switches_ = false;
+};
+
+}  // namespace ivon::detail

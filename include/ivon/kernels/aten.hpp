@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// IVON as tensor expressions: any device and dtype, and the oracle for every faster kernel.
+//
+// m mean, h hess, g momentum, s = h + delta (`damped_hess`), hhat the Hessian estimate of this step.
+// All tensors of one call have one shape, device and dtype (float32 or float64), except where a
+// comment says otherwise. Only + - * / sqrt and comparisons are used, one rounding each, so results do
+// not depend on the number of threads. Callers hold a NoGradGuard.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ivon/kernels/coefficients.hpp>
+
+#include <cmath>
+
+namespace ivon::detail::aten {
+
+/// h + delta > 0.
+inline at::Tensor damped_hess(const at::Tensor& hess, const PosteriorScale& scale) {
+  return hess.clamp_min(scale.hess_floor) + scale.weight_decay;
+}
+
+/// theta - m = eps / sqrt(lambda (h + delta)) for standard normals eps.
+inline at::Tensor deviation(const at::Tensor& hess, const at::Tensor& normals,
+                            const PosteriorScale& scale) {
+  return normals / (damped_hess(hess, scale) * scale.ess).sqrt();
+}
+
+/// Writes theta, rounded to its own dtype.
+inline void sample(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& normals,
+                   const PosteriorScale& scale, at::Tensor& theta) {
+  theta.copy_(mean + deviation(hess, normals, scale));
+}
+
+/// The full-precision mean of a bfloat16 or float16 parameter, a new tensor: `mean` where the
+/// parameter is its rounding, and what the parameter holds where it was written from outside.
+inline at::Tensor adopted(const at::Tensor& parameter, const at::Tensor& mean) {
+  return at::where(parameter == mean.to(parameter.scalar_type()), mean,
+                   parameter.to(mean.scalar_type()));
+}
+
+/// Updates m, h and g in place from the averages over the samples of the step: the gradient and the
+/// estimator's statistic. An element whose gradient, hhat or result is not finite keeps all three
+/// and is counted in `skipped` (int64, 0-dim, same device).
+template <class Estimator>
+void update(at::Tensor& mean, at::Tensor& hess, at::Tensor& momentum, const at::Tensor& gradient,
+            const at::Tensor& statistic, const UpdateCoefficients& c, at::Tensor& skipped) {
+  const double delta = c.scale.weight_decay;
+  const at::Tensor h = hess.clamp_min(c.scale.hess_floor);
+  const at::Tensor s = h + delta;
+  const at::Tensor hhat = Estimator::hessian(c.scale.ess, s, statistic);
+
+  // h' = beta2 h + rho hhat + rho^2 (h - hhat)^2 / (2 s), with u = rho (hhat - h).
+  at::Tensor change = hhat - h;
+  if (std::isfinite(c.hess_clip)) {
+    const at::Tensor bound = s * c.hess_clip;
+    change = at::minimum(at::maximum(change, -bound), bound);
+  }
+  const at::Tensor u = change * c.rho;
+  const at::Tensor new_hess = (h + u * (u / s * 0.5 + 1.0)).clamp_min(c.scale.hess_floor);
+  const at::Tensor new_momentum = momentum * c.beta1 + gradient * (1.0 - c.beta1);
+
+  at::Tensor direction = (new_momentum * c.debias + mean * delta) / (new_hess + delta);
+  if (std::isfinite(c.clip_radius)) direction = direction.clamp(-c.clip_radius, c.clip_radius);
+  const at::Tensor new_mean = mean - direction * c.step_size;
+
+  const at::Tensor finite = at::isfinite(hhat)
+                                .logical_and_(at::isfinite(new_hess))
+                                .logical_and_(at::isfinite(new_momentum))
+                                .logical_and_(at::isfinite(new_mean));
+  skipped.add_(finite.logical_not().sum());
+  hess.copy_(at::where(finite, new_hess, hess));
+  momentum.copy_(at::where(finite, new_momentum, momentum));
+  mean.copy_(at::where(finite, new_mean, mean));
+}
+
+}  // namespace ivon::detail::aten

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The position of an optimizer in its random streams, and noise as tensors.
+#pragma once
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ivon/kernels/normal.hpp>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace ivon::detail {
+
+/// Everything random about an optimizer: its seed and how many samples each stream has given.
+struct NoiseStream {
+  uint64_t seed = 0;
+  uint64_t training_draws = 0;
+  uint64_t prediction_draws = 0;
+
+  /// The noise of the next sample; `parameter` is left at 0.
+  NoiseKey next(NoiseDomain domain) {
+    const uint64_t draw =
+        domain == NoiseDomain::kTraining ? training_draws++ : prediction_draws++;
+    return NoiseKey{seed, domain, draw, 0};
+  }
+};
+
+/// True where the elements of `tensor` fill one piece of memory, in whatever order: element i of the
+/// noise then belongs to the i-th element in memory, otherwise to the i-th in row-major order.
+inline bool has_memory_order(const at::Tensor& tensor) {
+  return tensor.is_non_overlapping_and_dense();
+}
+
+/// An uninitialised tensor with the shape of `like` and its strides where these are dense.
+inline at::Tensor empty_in_memory_order(const at::Tensor& like, const at::TensorOptions& options) {
+  return has_memory_order(like) ? at::empty_strided(like.sizes(), like.strides(), options)
+                                : at::empty(like.sizes(), options);
+}
+
+/// Standard normals for one parameter: shape, memory order and device of `parameter`, `dtype`
+/// float32 or float64. A float64 parameter sees the float32 normals, widened. The values depend on
+/// `key` alone, never on the number of threads.
+inline at::Tensor standard_normal(const at::Tensor& parameter, const NoiseKey& key,
+                                  at::ScalarType dtype) {
+  const auto host = at::TensorOptions().dtype(at::kFloat).device(at::kCPU);
+  at::Tensor normals = empty_in_memory_order(parameter, host);
+  float* out = normals.mutable_data_ptr<float>();
+  const int64_t count = normals.numel();
+  const int64_t blocks = (count + kNoiseBlock - 1) / kNoiseBlock;
+  at::parallel_for(0, blocks, /*grain_size=*/8, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kNoiseBlock;
+    const int64_t last = std::min(end * kNoiseBlock, count);
+    fill_normal(key, begin, out + first, last - first);
+  });
+  return normals.to(parameter.device(), dtype);
+}
+
+}  // namespace ivon::detail

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// The optimizer: AdamW's place in a training loop, a posterior over the weights.
+#pragma once
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ivon/detail/checkpoint.hpp>
+#include <ivon/detail/parameter_list.hpp>
+#include <ivon/detail/sampling_core.hpp>
+#include <ivon/estimator.hpp>
+#include <ivon/kernels/aten.hpp>
+#include <ivon/noise.hpp>
+#include <ivon/options.hpp>
+#include <ivon/sampled_params.hpp>
+#include <ivon/state.hpp>
+#include <torch/optim/optimizer.h>
+
+#include <cmath>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace ivon {
+
+/// Improved Variational Online Newton (Shen et al., ICML 2024, arXiv 2402.17641, Algorithm 1).
+///
+/// Keeps a Gaussian posterior N(m, 1 / (ess (h + weight_decay))) over the parameters, given the MEAN
+/// loss per example in nats. Outside a sample the parameters hold the mean m. Not copyable; movable,
+/// also while a sample is shown. Not thread-safe.
+///
+/// As a class member, in a smart pointer or a function parameter write `ivon::IVON<>`; for a variable
+/// the estimator is deduced.
+template <class Estimator = PriceEstimator>
+class IVON : public torch::optim::Optimizer {
+ public:
+  explicit IVON(std::vector<torch::optim::OptimizerParamGroup> groups, IVONOptions defaults);
+  explicit IVON(std::vector<at::Tensor> params, IVONOptions defaults)
+      : IVON(std::vector<torch::optim::OptimizerParamGroup>{{std::move(params)}},
+             std::move(defaults)) {}
+
+  /// Shows a posterior sample theta ~ q in the module until the guard ends. With gradients enabled
+  /// it is a training sample for the next `step()`; under NoGradGuard or InferenceMode a prediction,
+  /// with noise of its own. Throws where a sample is shown already.
+  [[nodiscard]] SampledParams sampled_params();
+
+  /// One update from all training samples since the last one. With a closure, which computes the
+  /// loss, calls backward() and returns the loss, takes `mc_samples` samples itself and returns their
+  /// mean loss; where the closure throws, nothing changes.
+  at::Tensor step(LossClosure closure = nullptr) override;
+
+  /// Clears the gradients, after reading those of a sample that ended.
+  void zero_grad(bool set_to_none = true);
+
+  /// As the base's; options that the group does not set are the optimizer's.
+  void add_param_group(const torch::optim::OptimizerParamGroup& group);
+
+  /// State of a parameter; throws before its first sample and for frozen or foreign tensors.
+  const IVONParamState& param_state(const at::Tensor& param) const;
+
+  /// A copy of the posterior mean, whatever the module shows: shape of `param`, float32 or float64.
+  at::Tensor mean(const at::Tensor& param) const;
+
+  /// Sets the seed of the noise and both its streams to their beginning. Without it the seed comes
+  /// from LibTorch's default CPU generator, so `torch::manual_seed` before construction governs it.
+  void manual_seed(uint64_t seed);
+
+  /// Elements not updated so far because a gradient, Hessian estimate or result was not finite.
+  int64_t skipped_elements() const;
+
+  /// For `sample_on_step`; without it the module holds the mean outside samples anyway.
+  void train() { core().refuse_while_live("train()"); }
+  void eval() { core().refuse_while_live("eval()"); }
+  [[nodiscard]] MeanParams mean_params() {
+    core().refuse_while_live("mean_params()");
+    return {};
+  }
+
+  /// Complete: a run resumed from it equals the uninterrupted one bit for bit. Throws between a sample
+  /// and its `step()`.
+  void save(torch::serialize::OutputArchive& archive) const override;
+  /// Throws and changes nothing unless the archive is complete and of these parameters.
+  void load(torch::serialize::InputArchive& archive) override;
+
+ private:
+  // A parameter that takes part now: in a group and not frozen.
+  struct Active {
+    detail::ParameterRef ref;
+    const IVONOptions* options;
+    detail::ParameterSlot* slot;
+  };
+
+  detail::SamplingCore& core() const;
+  const IVONOptions& defaults_of_ivon() const { return static_cast<const IVONOptions&>(*defaults_); }
+  const IVONParamState* find_state(const at::Tensor& param) const;
+  detail::ParameterRef find_parameter(const at::Tensor& param) const;
+  void admit(const std::vector<std::vector<detail::ParameterRef>>& lists);
+  std::vector<Active> active_parameters();
+  IVONParamState& ensure_state(const Active& active);
+  detail::DrawnParameter draw(const Active& active, const detail::NoiseKey& noise);
+
+  std::vector<at::Tensor> read_gradients(detail::Sample& sample);
+  at::Tensor statistic_of(const detail::DrawnParameter& drawn, const at::Tensor& gradient);
+  void harvest();
+  at::Tensor sample_closure(const LossClosure& closure);
+  void update_all();
+  void update_one(const Active& active, const at::Tensor& gradient, const at::Tensor& statistic);
+  at::Tensor& skipped_on(const at::Device& device);
+
+  std::shared_ptr<detail::SamplingCore> core_ = std::make_shared<detail::SamplingCore>();
+  detail::NoiseStream noise_;
+  std::vector<at::Tensor> skipped_;  // int64 counters, one a device
+};
+
+}  // namespace ivon
+
+#include <ivon/detail/optimizer_impl.hpp>  // IWYU pragma: export

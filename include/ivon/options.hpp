@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a user can set, per parameter group where not said otherwise.
+#pragma once
+
+#include <c10/util/Exception.h>
+#include <torch/optim/optimizer.h>
+#include <torch/serialize/archive.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <tuple>
+
+namespace ivon {
+
+// Declares an option with the accessors that TORCH_ARG makes (get, chainable set, reference), and
+// remembers whether it was set, for groups inherit what they leave open.
+#define IVON_OPTION(T, name, ...)                       \
+ public:                                                \
+  const T& name() const noexcept { return name##_; }    \
+  T& name() noexcept { return name##_; }                \
+  IVONOptions& name(const T& value) {                   \
+    name##_ = value;                                    \
+    name##_set_ = true;                                 \
+    return *this;                                       \
+  }                                                     \
+                                                        \
+ private:                                               \
+  T name##_ = __VA_ARGS__;                              \
+  bool name##_set_ = false
+
+/// Options of `IVON`; symbols as in Shen et al. 2024 (arXiv 2402.17641), Algorithm 1.
+///
+/// A parameter group inherits from the optimizer every option that it does not set. An option counts
+/// as set when its setter was called, or when a write through the reference accessor left it
+/// different from the class default.
+class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> {
+ public:
+  IVONOptions() = default;
+  /// `lr` as below. Implicit, as for every LibTorch optimizer.
+  IVONOptions(double learning_rate) { lr(learning_rate); }  // NOLINT(google-explicit-constructor)
+
+  /// Learning rate, >= 0. With `rescale_lr` the first step is an SGD step of this rate.
+  IVON_OPTION(double, lr, 0.1);
+  /// lambda: effective sample size, > 0, required. Usually the number of training examples; N/T
+  /// tempers the posterior.
+  IVON_OPTION(double, ess, 0.0);
+  /// h0: value the running Hessian starts from, > 0. 0.01 ... 1; smaller is noisier.
+  IVON_OPTION(double, hess_init, 1.0);
+  /// delta: prior precision over lambda, >= 0. Acts on the noise, the Hessian and the step (an L2
+  /// regulariser of the mean loss, not AdamW's decoupled decay).
+  IVON_OPTION(double, weight_decay, 1e-4);
+  /// Bound on every element of the preconditioned step before lr, > 0.
+  IVON_OPTION(double, clip_radius, std::numeric_limits<double>::infinity());
+  /// Bound on an outlier of the Hessian estimate: |hhat - h| <= hess_clip (h + delta), > 0.
+  IVON_OPTION(double, hess_clip, std::numeric_limits<double>::infinity());
+  /// Divide the momentum by 1 - beta1^t.
+  IVON_OPTION(bool, debias, true);
+  /// Multiply lr by hess_init + weight_decay.
+  IVON_OPTION(bool, rescale_lr, true);
+  /// Samples taken by `step(closure)`, >= 1. One value for the whole optimizer.
+  IVON_OPTION(int64_t, mc_samples, 1);
+  /// `step()` also draws the next sample. One value for the whole optimizer.
+  IVON_OPTION(bool, sample_on_step, false);
+
+ public:
+  /// (beta1, beta2): decay of the momentum, in [0, 1), and of the Hessian, in [0, 1]. 1 - beta2 is
+  /// the Hessian's step size: choose beta2 so that steps * (1 - beta2) is about 1 or more.
+  const std::tuple<double, double>& betas() const noexcept { return betas_; }
+  std::tuple<double, double>& betas() noexcept { return betas_; }
+  IVONOptions& betas(const std::tuple<double, double>& value) {
+    return beta1(std::get<0>(value)).beta2(std::get<1>(value));
+  }
+  double beta1() const noexcept { return std::get<0>(betas_); }
+  double beta2() const noexcept { return std::get<1>(betas_); }
+  IVONOptions& beta1(double value) {
+    std::get<0>(betas_) = value;
+    beta1_set_ = true;
+    return *this;
+  }
+  IVONOptions& beta2(double value) {
+    std::get<1>(betas_) = value;
+    beta2_set_ = true;
+    return *this;
+  }
+
+  /// Takes every option that was not set here from `defaults`; afterwards all count as set.
+  void inherit(const IVONOptions& defaults);
+
+  /// Throws where an option is not finite or out of range; `where` opens the message, e.g.
+  /// "parameter group 1: ".
+  void validate(const std::string& where = "") const;
+
+  /// Equal values; whether they were set does not count.
+  friend bool operator==(const IVONOptions& a, const IVONOptions& b) {
+    bool equal = true;
+    visit(a, b, [&](const char*, const auto& x, const auto& y, bool, bool) { equal &= x == y; });
+    return equal;
+  }
+  friend bool operator!=(const IVONOptions& a, const IVONOptions& b) { return !(a == b); }
+
+  void serialize(torch::serialize::InputArchive& archive) override;
+  void serialize(torch::serialize::OutputArchive& archive) const override;
+  double get_lr() const override { return lr_; }
+  void set_lr(const double value) override { lr(value); }
+
+ private:
+  std::tuple<double, double> betas_ = {0.9, 0.99999};
+  bool beta1_set_ = false;
+  bool beta2_set_ = false;
+
+  // The one list of all options: calls visitor(name, a's value, b's value, a's mark, b's mark).
+  template <class A, class B, class Visitor>
+  static void visit(A& a, B& b, Visitor&& visitor) {
+    visitor("lr", a.lr_, b.lr_, a.lr_set_, b.lr_set_);
+    visitor("ess", a.ess_, b.ess_, a.ess_set_, b.ess_set_);
+    visitor("hess_init", a.hess_init_, b.hess_init_, a.hess_init_set_, b.hess_init_set_);
+    visitor("beta1", std::get<0>(a.betas_), std::get<0>(b.betas_), a.beta1_set_, b.beta1_set_);
+    visitor("beta2", std::get<1>(a.betas_), std::get<1>(b.betas_), a.beta2_set_, b.beta2_set_);
+    visitor("weight_decay", a.weight_decay_, b.weight_decay_, a.weight_decay_set_,
+            b.weight_decay_set_);
+    visitor("clip_radius", a.clip_radius_, b.clip_radius_, a.clip_radius_set_, b.clip_radius_set_);
+    visitor("hess_clip", a.hess_clip_, b.hess_clip_, a.hess_clip_set_, b.hess_clip_set_);
+    visitor("debias", a.debias_, b.debias_, a.debias_set_, b.debias_set_);
+    visitor("rescale_lr", a.rescale_lr_, b.rescale_lr_, a.rescale_lr_set_, b.rescale_lr_set_);
+    visitor("mc_samples", a.mc_samples_, b.mc_samples_, a.mc_samples_set_, b.mc_samples_set_);
+    visitor("sample_on_step", a.sample_on_step_, b.sample_on_step_, a.sample_on_step_set_,
+            b.sample_on_step_set_);
+  }
+};
+
+#undef IVON_OPTION
+
+inline void IVONOptions::inherit(const IVONOptions& defaults) {
+  IVONOptions inherited = defaults;
+  const IVONOptions untouched;
+  visit(*this, untouched, [](const char*, const auto& value, const auto& class_default, bool& set,
+                             bool) { set |= !(value == class_default); });
+  visit(*this, inherited, [](const char*, auto& value, const auto& inherited_value, bool& set, bool) {
+    if (!set) value = inherited_value;
+    set = true;
+  });
+}
+
+inline void IVONOptions::validate(const std::string& where) const {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  TORCH_CHECK(lr_ >= 0 && lr_ < kInfinity, "ivon: ", where, "lr must be finite and >= 0, got ", lr_,
+              "; a good start is 0.1");
+  TORCH_CHECK(ess_ > 0 && ess_ < kInfinity, "ivon: ", where, "ess must be ",
+              ess_ > 0 ? "finite" : "> 0", ", got ", ess_,
+              "; set it to the number of training examples");
+  TORCH_CHECK(hess_init_ > 0 && hess_init_ < kInfinity, "ivon: ", where,
+              "hess_init must be finite and > 0, got ", hess_init_, "; use 0.01 to 1");
+  TORCH_CHECK(beta1() >= 0 && beta1() < 1, "ivon: ", where, "beta1 must be in [0, 1), got ",
+              beta1(), "; the usual value is 0.9");
+  TORCH_CHECK(beta2() >= 0 && beta2() <= 1, "ivon: ", where, "beta2 must be in [0, 1], got ",
+              beta2(), "; the usual value is 0.99999");
+  TORCH_CHECK(weight_decay_ >= 0 && weight_decay_ < kInfinity, "ivon: ", where,
+              "weight_decay must be finite and >= 0, got ", weight_decay_, "; the default is 1e-4");
+  TORCH_CHECK(clip_radius_ > 0, "ivon: ", where, "clip_radius must be > 0, got ", clip_radius_,
+              "; infinity switches clipping off");
+  TORCH_CHECK(hess_clip_ > 0, "ivon: ", where, "hess_clip must be > 0, got ", hess_clip_,
+              "; infinity switches clipping off");
+  TORCH_CHECK(mc_samples_ >= 1, "ivon: ", where, "mc_samples must be >= 1, got ", mc_samples_,
+              "; the usual value is 1");
+}
+
+inline void IVONOptions::serialize(torch::serialize::OutputArchive& archive) const {
+  visit(*this, *this, [&](const char* name, const auto& value, const auto&, bool, bool) {
+    archive.write(name, c10::IValue(value));
+  });
+}
+
+inline void IVONOptions::serialize(torch::serialize::InputArchive& archive) {
+  visit(*this, *this, [&](const char* name, auto& value, auto&, bool& set, bool) {
+    c10::IValue stored;
+    TORCH_CHECK(archive.try_read(name, stored), "ivon: the archive has no option '", name,
+                "'; it is damaged");
+    value = stored.to<std::decay_t<decltype(value)>>();
+    set = true;
+  });
+}
+
+}  // namespace ivon

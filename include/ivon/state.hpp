@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one parameter carries from step to step.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/arg.h>
+#include <torch/optim/optimizer.h>
+#include <torch/serialize/archive.h>
+
+#include <cstdint>
+
+namespace ivon {
+
+/// State of one parameter. Its tensors have the parameter's shape and memory order and are float32,
+/// float64 for a float64 parameter, whatever precision the parameter itself has.
+class IVONParamState : public torch::optim::OptimizerCloneableParamState<IVONParamState> {
+ public:
+  /// h: running diagonal Hessian of the mean loss. hess + weight_decay > 0; hess itself may be < 0.
+  TORCH_ARG(at::Tensor, hess);
+  /// g: running average of the gradient, not debiased.
+  TORCH_ARG(at::Tensor, momentum);
+  /// m in full precision; defined for bfloat16 and float16 parameters only, which hold its rounding.
+  TORCH_ARG(at::Tensor, mean);
+  /// t: updates this parameter has had.
+  TORCH_ARG(int64_t, step) = 0;
+
+ public:
+  void serialize(torch::serialize::InputArchive& archive) override;
+  void serialize(torch::serialize::OutputArchive& archive) const override;
+};
+
+inline void IVONParamState::serialize(torch::serialize::OutputArchive& archive) const {
+  archive.write("hess", hess(), /*is_buffer=*/true);
+  archive.write("momentum", momentum(), /*is_buffer=*/true);
+  if (mean().defined()) archive.write("mean", mean(), /*is_buffer=*/true);
+  archive.write("step", c10::IValue(step()));
+}
+
+inline void IVONParamState::serialize(torch::serialize::InputArchive& archive) {
+  c10::IValue stored_step;
+  TORCH_CHECK(archive.try_read("hess", hess(), /*is_buffer=*/true) &&
+                  archive.try_read("momentum", momentum(), /*is_buffer=*/true) &&
+                  archive.try_read("step", stored_step),
+              "ivon: the archive holds an incomplete parameter state; it is damaged");
+  archive.try_read("mean", mean(), /*is_buffer=*/true);
+  step(stored_step.toInt());
+}
+
+}  // namespace ivon

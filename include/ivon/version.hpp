@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The version of ivon: the only place where it is written. CMake reads the three numbers from here.
+#pragma once
+
+#define IVON_VERSION_MAJOR 0
+#define IVON_VERSION_MINOR 1
+#define IVON_VERSION_PATCH 0
+
+#define IVON_DETAIL_STRING_(x) #x
+#define IVON_DETAIL_STRING(x) IVON_DETAIL_STRING_(x)
+#define IVON_VERSION_STRING              \
+  IVON_DETAIL_STRING(IVON_VERSION_MAJOR) \
+  "." IVON_DETAIL_STRING(IVON_VERSION_MINOR) "." IVON_DETAIL_STRING(IVON_VERSION_PATCH)
+
+namespace ivon {
+
+inline constexpr int kVersionMajor = IVON_VERSION_MAJOR;
+inline constexpr int kVersionMinor = IVON_VERSION_MINOR;
+inline constexpr int kVersionPatch = IVON_VERSION_PATCH;
+inline constexpr const char* kVersion = IVON_VERSION_STRING;  // "major.minor.patch"
+
+}  // namespace ivon
