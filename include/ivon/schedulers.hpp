@@ -31,11 +31,11 @@ namespace detail {
 
 enum class Decay : int64_t { kCosine = 0, kLinear = 1 };
 
-// What both schedules share. The optimizer must outlive the scheduler and stay where it is, as for
-// every LibTorch scheduler.
+/// What both schedules share. The optimizer must outlive the scheduler and stay where it is, as for
+/// every LibTorch scheduler.
 class WarmupLR : public torch::optim::LRScheduler {
  public:
-  // The multiple of the base rate that is in force after the k-th step(), k >= 0.
+  /// The multiple of the base rate that is in force after the k-th step(), k >= 0.
   double factor(int64_t k) const {
     if (k < warmup_steps_) {
       return static_cast<double>(k + 1) / static_cast<double>(warmup_steps_);
@@ -48,15 +48,16 @@ class WarmupLR : public torch::optim::LRScheduler {
     return final_factor_ + (1 - final_factor_) * left;
   }
 
-  // The rates that the factors multiply: one for each group the scheduler has seen. A group added
-  // to the optimizer later trains at its own rate until the next step(), which takes that for base.
+  /// The rates that the factors multiply: one for each group the scheduler has seen. A group added
+  /// to the optimizer later trains at its own rate until the next step(), which takes that for
+  /// base.
   const std::vector<double>& base_lrs() const { return base_lrs_; }
 
-  // How often step() has been called.
+  /// How often step() has been called.
   int64_t steps_taken() const { return static_cast<int64_t>(step_count_); }
 
-  // Everything that a resumed run needs: the schedule, the count, base rates and current rates,
-  // all under one key, so the archive may hold an optimizer or a model as well.
+  /// Everything that a resumed run needs: the schedule, the count, base rates and current rates,
+  /// all under one key, so the archive may hold an optimizer or a model as well.
   void save(torch::serialize::OutputArchive& archive) const {
     torch::serialize::OutputArchive nested(archive.compilation_unit());
     nested.write("format", c10::IValue(kFormat));
@@ -70,9 +71,9 @@ class WarmupLR : public torch::optim::LRScheduler {
     archive.write(kKey, nested);
   }
 
-  // Takes count, base rates and current rates from the archive and sets the optimizer's rates.
-  // The scheduler must have been built with the saved schedule, on an optimizer with the saved
-  // number of groups; load it after the optimizer. Nothing changes when it throws.
+  /// Takes count, base rates and current rates from the archive and sets the optimizer's rates.
+  /// The scheduler must have been built with the saved schedule, on an optimizer with the saved
+  /// number of groups; load it after the optimizer. Nothing changes when it throws.
   void load(torch::serialize::InputArchive& archive) {
     torch::serialize::InputArchive nested;
     TORCH_CHECK(archive.try_read(kKey, nested),
@@ -123,10 +124,10 @@ class WarmupLR : public torch::optim::LRScheduler {
     TORCH_CHECK(total_steps >= 1, "ivon: total_steps must be >= 1, got ", total_steps,
                 "; give the number of scheduler steps of the whole training");
     TORCH_CHECK(total_steps >= warmup_steps, "ivon: total_steps must be >= warmup_steps (",
-                warmup_steps, "), got ", total_steps,
-                "; total_steps counts the warm-up as well");
-    TORCH_CHECK(final_factor >= 0 && final_factor <= 1, "ivon: final_factor must be in [0, 1], got ",
-                final_factor, "; it is the last learning rate over the base learning rate");
+                warmup_steps, "), got ", total_steps, "; total_steps counts the warm-up as well");
+    TORCH_CHECK(final_factor >= 0 && final_factor <= 1,
+                "ivon: final_factor must be in [0, 1], got ", final_factor,
+                "; it is the last learning rate over the base learning rate");
     base_lrs_ = current_lrs();
     set_lrs(scaled(0));
   }
@@ -197,8 +198,8 @@ class WarmupLR : public torch::optim::LRScheduler {
 
 }  // namespace detail
 
-// Linear warm-up, then a half cosine down to final_factor: 0 <= warmup_steps <= total_steps,
-// total_steps >= 1, final_factor in [0, 1].
+/// Linear warm-up, then a half cosine down to final_factor: 0 <= warmup_steps <= total_steps,
+/// total_steps >= 1, final_factor in [0, 1].
 class WarmupCosineLR : public detail::WarmupLR {
  public:
   WarmupCosineLR(torch::optim::Optimizer& optimizer, int64_t warmup_steps, int64_t total_steps,
@@ -206,7 +207,7 @@ class WarmupCosineLR : public detail::WarmupLR {
       : WarmupLR(optimizer, warmup_steps, total_steps, final_factor, detail::Decay::kCosine) {}
 };
 
-// Linear warm-up, then a straight line down to final_factor; ranges as above.
+/// Linear warm-up, then a straight line down to final_factor; ranges as above.
 class WarmupLinearLR : public detail::WarmupLR {
  public:
   WarmupLinearLR(torch::optim::Optimizer& optimizer, int64_t warmup_steps, int64_t total_steps,

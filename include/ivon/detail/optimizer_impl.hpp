@@ -280,7 +280,7 @@ at::Tensor IVON<E>::step(LossClosure closure) {
   TORCH_CHECK(core().has_samples(),
               "ivon: step() needs a sample with gradients, got none since the last step; compute the "
               "loss and call backward() inside { auto sample = optimizer.sampled_params(); ... }, or "
-              "pass a closure: step(closure), or construct the optimizer with sample_on_step(true)");
+              "pass a closure: step(closure)");
   update_all();
   return loss;
 }

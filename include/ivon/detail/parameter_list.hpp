@@ -48,8 +48,9 @@ inline IVONOptions complete_options(const torch::optim::OptimizerOptions& group_
               "mc_samples must be the optimizer's ", defaults.mc_samples(), ", got ",
               options.mc_samples(), "; all groups are sampled together");
   TORCH_CHECK(options.sample_on_step() == defaults.sample_on_step(), "ivon: ", where,
-              "sample_on_step must be the optimizer's ", defaults.sample_on_step(), ", got ",
-              options.sample_on_step(), "; all groups are sampled together");
+              "sample_on_step must be the optimizer's ",
+              defaults.sample_on_step() ? "true" : "false",
+              ", got the opposite; all groups are sampled together");
   return options;
 }
 

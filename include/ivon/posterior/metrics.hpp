@@ -12,6 +12,7 @@
 //   Brier        sum over classes, mean over examples: 0 to 2
 #pragma once
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
@@ -26,7 +27,7 @@
 
 namespace ivon {
 
-// A reliability diagram: what was claimed and what came true, bin by bin. On the CPU.
+/// A reliability diagram: what was claimed and what came true, bin by bin. On the CPU.
 struct ReliabilityBins {
   at::Tensor count;       // [bins] int64: examples whose confidence falls into the bin
   at::Tensor confidence;  // [bins] float64: their mean confidence; 0 where count is 0
@@ -80,14 +81,14 @@ inline Top1 top1(const at::Tensor& probs, const at::Tensor& targets) {
 
 }  // namespace detail
 
-// The fraction of examples whose most probable class is the target.
+/// The fraction of examples whose most probable class is the target.
 inline double accuracy(const at::Tensor& probs, const at::Tensor& targets) {
   const c10::NoGradGuard no_grad;
   detail::check_probs_and_targets(probs, targets);
   return detail::top1(probs, targets).correct.to(at::kDouble).mean().item<double>();
 }
 
-// Mean negative log-likelihood, in nats per example.
+/// Mean negative log-likelihood, in nats per example.
 inline double nll(const at::Tensor& probs, const at::Tensor& targets) {
   const c10::NoGradGuard no_grad;
   detail::check_probs_and_targets(probs, targets);
@@ -97,7 +98,7 @@ inline double nll(const at::Tensor& probs, const at::Tensor& targets) {
   return -of_target.clamp_min(kLeast).log().mean().item<double>();
 }
 
-// Mean squared distance between the probabilities and the one-hot target, summed over classes.
+/// Mean squared distance between the probabilities and the one-hot target, summed over classes.
 inline double brier(const at::Tensor& probs, const at::Tensor& targets) {
   const c10::NoGradGuard no_grad;
   detail::check_probs_and_targets(probs, targets);
@@ -107,7 +108,7 @@ inline double brier(const at::Tensor& probs, const at::Tensor& targets) {
   return residual.square().sum(1).mean().item<double>();
 }
 
-// The examples sorted into bins by confidence; bins >= 1.
+/// The examples sorted into bins by confidence; bins >= 1.
 inline ReliabilityBins reliability_bins(const at::Tensor& probs, const at::Tensor& targets,
                                         int64_t bins = 15) {
   const c10::NoGradGuard no_grad;
@@ -128,7 +129,7 @@ inline ReliabilityBins reliability_bins(const at::Tensor& probs, const at::Tenso
           at::bincount(bin, top.correct.to(at::kCPU).to(at::kDouble), bins) / divisor};
 }
 
-// Expected calibration error, 0 to 1.
+/// Expected calibration error, 0 to 1.
 inline double ece(const at::Tensor& probs, const at::Tensor& targets, int64_t bins = 15) {
   const c10::NoGradGuard no_grad;
   const ReliabilityBins b = reliability_bins(probs, targets, bins);

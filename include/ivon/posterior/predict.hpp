@@ -6,6 +6,7 @@
 //   p_bar = mean_s p_s,  entropy = H[p_bar],  mutual information = H[p_bar] - mean_s H[p_s].
 #pragma once
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/log_softmax.h>
@@ -19,22 +20,22 @@
 
 namespace ivon {
 
-// For logits [..., C]; float64 where the logits are, float32 otherwise.
+/// For logits [..., C]; float64 where the logits are, float32 otherwise.
 struct Prediction {
   at::Tensor probs;               // [..., C], sums to 1 over C
   at::Tensor entropy;             // [...], nats, 0 to log C: the whole uncertainty
   at::Tensor mutual_information;  // [...], nats, >= 0: the part that more data would remove
 };
 
-// Takes the logits of one sample at a time; what it keeps does not grow with the samples.
+/// Takes the logits of one sample at a time; what it keeps does not grow with the samples.
 class PredictionAccumulator {
  public:
-  // logits: [..., C], C >= 1, floating point, of one shape, dtype and device for all samples.
+  /// logits: [..., C], C >= 1, floating point, of one shape, dtype and device for all samples.
   void add(const at::Tensor& logits) {
     check(logits);
     const c10::NoGradGuard no_grad;
-    const at::Tensor log_p = at::log_softmax(
-        logits, -1, logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+    const at::Tensor log_p =
+        at::log_softmax(logits, -1, logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
     const at::Tensor entropy = entropy_of(log_p);
     // Not in place: what was made under InferenceMode may be added to outside of it.
     log_sum_ = count_ == 0 ? log_p : at::logaddexp(log_sum_, log_p);
@@ -45,7 +46,7 @@ class PredictionAccumulator {
 
   int64_t count() const { return count_; }
 
-  // Needs at least one sample; more may be added afterwards.
+  /// Needs at least one sample; more may be added afterwards.
   Prediction result() const {
     TORCH_CHECK(count_ > 0, "ivon: a prediction must have at least 1 sample, got 0; call add()");
     const c10::NoGradGuard no_grad;
@@ -91,8 +92,8 @@ class PredictionAccumulator {
   int64_t count_ = 0;
 };
 
-// The same from logits that are there already: [S, ..., C], S >= 1 samples along the first
-// dimension.
+/// The same from logits that are there already: [S, ..., C], S >= 1 samples along the first
+/// dimension.
 inline Prediction prediction_from_logits(const at::Tensor& logits) {
   TORCH_CHECK(logits.defined() && logits.dim() >= 2 && logits.size(0) >= 1,
               "ivon: logits must have the shape [S, ..., C] with S >= 1, got ",
@@ -103,10 +104,11 @@ inline Prediction prediction_from_logits(const at::Tensor& logits) {
   return accumulator.result();
 }
 
-// Averages forward() over `samples` draws of the optimizer's weights. forward takes nothing and
-// returns logits, classes last; it runs without gradients, once per sample. Training is not
-// affected: predictions have noise of their own, and after each sample, thrown exceptions included,
-// the module holds what it held before. Put the model into eval() first if it has dropout.
+/// Averages forward() over `samples` draws of the optimizer's weights. forward takes nothing and
+/// returns logits, classes last; it runs without gradients, once per sample. Training is not
+/// affected: predictions have noise of their own, and after each sample, thrown exceptions
+/// included, the module holds what it held before. Put the model into eval() first if it has
+/// dropout.
 template <class Optimizer, class Forward>
 Prediction predict(Optimizer& optimizer, Forward&& forward, int64_t samples = 16) {
   TORCH_CHECK(samples >= 1, "ivon: samples must be >= 1, got ", samples,
