@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every mistake that the documentation lists: the exact message, and that nothing is lost.
-#include <ivon/optimizer.hpp>
-
 #include <cmath>
+#include <ivon/optimizer.hpp>
 
 #include "pch.hpp"
 #include "support.hpp"
@@ -53,11 +52,12 @@ TEST(BadInput, OptionsOfAGroup) {
             }),
             "ivon: parameter group 1: mc_samples must be the optimizer's 1, got 3; all groups are "
             "sampled together");
-  EXPECT_EQ(message_of([&] {
-              optimizer.add_param_group(group({parameter({2})}, IVONOptions().sample_on_step(true)));
-            }),
-            "ivon: parameter group 1: sample_on_step must be the optimizer's false, got the "
-            "opposite; all groups are sampled together");
+  EXPECT_EQ(
+      message_of([&] {
+        optimizer.add_param_group(group({parameter({2})}, IVONOptions().sample_on_step(true)));
+      }),
+      "ivon: parameter group 1: sample_on_step must be the optimizer's false, got the "
+      "opposite; all groups are sampled together");
   EXPECT_EQ(message_of([&] {
               optimizer.add_param_group(OptimizerParamGroup(
                   {parameter({2})}, std::make_unique<torch::optim::AdamWOptions>(0.1)));
@@ -87,17 +87,20 @@ TEST(BadInput, OptionsWrittenLater) {
 
 TEST(BadInput, TensorInTwoGroups) {
   auto shared = parameter({2, 3});
-  EXPECT_EQ(message_of([&] {
-              IVON optimizer({group({parameter({1}), shared}, {}), group({shared}, {})}, options());
-            }),
-            "ivon: parameter 1 (group 0, shape [2, 3]) is in group 1 too; list it in one group only");
+  EXPECT_EQ(
+      message_of([&] {
+        IVON optimizer({group({parameter({1}), shared}, {}), group({shared}, {})}, options());
+      }),
+      "ivon: parameter 1 (group 0, shape [2, 3]) is in group 1 too; list it in one group only");
 }
 
 TEST(BadInput, OverlappingTensors) {
   auto base = torch::zeros({4, 4});
   auto whole = base.detach().requires_grad_();
   auto rows = base.detach().narrow(0, 1, 2).requires_grad_();
-  EXPECT_EQ(message_of([&] { IVON optimizer({whole, rows}, options()); }),
+  EXPECT_EQ(message_of([&] {
+              IVON optimizer({whole, rows}, options());
+            }),
             "ivon: parameter 0 (group 0, shape [4, 4]) and parameter 1 (group 0, shape [2, 4]) are "
             "distinct tensors that overlap in memory; pass the one that holds both");
   // Interleaved columns share a stretch of memory, but no element.
@@ -107,22 +110,27 @@ TEST(BadInput, OverlappingTensors) {
 }
 
 TEST(BadInput, TensorsThatCannotBeTrained) {
-  EXPECT_EQ(message_of([] { IVON optimizer({parameter({1}), torch::Tensor()}, options()); }),
+  EXPECT_EQ(message_of([] {
+              IVON optimizer({parameter({1}), torch::Tensor()}, options());
+            }),
             "ivon: parameter 1 (group 0) is an undefined tensor; pass initialised parameters");
-  EXPECT_EQ(message_of([] { IVON optimizer({parameter({1}), parameter({2}) * 2}, options()); }),
-            "ivon: parameter 1 (group 0, shape [2]) must be a leaf, but it is the result of an "
-            "operation; pass the tensor it was made from, or detach() it and call requires_grad_()");
+  EXPECT_EQ(
+      message_of([] {
+        IVON optimizer({parameter({1}), parameter({2}) * 2}, options());
+      }),
+      "ivon: parameter 1 (group 0, shape [2]) must be a leaf, but it is the result of an "
+      "operation; pass the tensor it was made from, or detach() it and call requires_grad_()");
   EXPECT_EQ(message_of([] { IVON optimizer({torch::zeros({2}, torch::kLong)}, options()); }),
             "ivon: parameter 0 (group 0, shape [2]) must be float32, float64, bfloat16 or float16, "
             "got Long; leave it out of the optimizer");
-  EXPECT_EQ(message_of([] { IVON optimizer({torch::zeros({2}, torch::kComplexFloat)}, options()); }),
-            "ivon: parameter 0 (group 0, shape [2]) must be float32, float64, bfloat16 or float16, "
-            "got ComplexFloat; leave it out of the optimizer");
-  EXPECT_EQ(message_of([] {
-              IVON optimizer({torch::eye(2).to_sparse().requires_grad_()}, options());
-            }),
-            "ivon: parameter 0 (group 0, shape [2, 2]) must be dense, got layout Sparse; keep sparse "
-            "parameters with another optimizer");
+  EXPECT_EQ(
+      message_of([] { IVON optimizer({torch::zeros({2}, torch::kComplexFloat)}, options()); }),
+      "ivon: parameter 0 (group 0, shape [2]) must be float32, float64, bfloat16 or float16, "
+      "got ComplexFloat; leave it out of the optimizer");
+  EXPECT_EQ(
+      message_of([] { IVON optimizer({torch::eye(2).to_sparse().requires_grad_()}, options()); }),
+      "ivon: parameter 0 (group 0, shape [2, 2]) must be dense, got layout Sparse; keep sparse "
+      "parameters with another optimizer");
   EXPECT_EQ(message_of([] {
               IVON optimizer({torch::zeros({1}).expand({3}).detach().requires_grad_()}, options());
             }),
@@ -141,9 +149,10 @@ TEST(BadInput, ForeignAndFrozenTensors) {
   EXPECT_EQ(message_of([&] { optimizer.param_state(weight); }),
             "ivon: parameter 0 (group 0, shape [2]) has no state yet; it is created by the first "
             "sample");
-  EXPECT_EQ(message_of([&] { optimizer.param_state(frozen); }),
-            "ivon: parameter 1 (group 0, shape [3]) has no state yet: it is frozen (requires_grad is "
-            "false)");
+  EXPECT_EQ(
+      message_of([&] { optimizer.param_state(frozen); }),
+      "ivon: parameter 1 (group 0, shape [3]) has no state yet: it is frozen (requires_grad is "
+      "false)");
 }
 
 TEST(BadInput, ParameterChangedAfterItsStateExists) {
@@ -213,7 +222,8 @@ TEST(BadInput, GradientsThatDoNotFit) {
   const std::string rule =
       "ivon: the gradient of parameter 0 (group 0, shape [2, 3]) must have the parameter's shape, "
       "device and dtype, got shape ";
-  EXPECT_EQ(message_for(torch::zeros({3, 2})), rule + "[3, 2] on cpu in Float; assign a matching one");
+  EXPECT_EQ(message_for(torch::zeros({3, 2})),
+            rule + "[3, 2] on cpu in Float; assign a matching one");
   EXPECT_EQ(message_for(torch::zeros({2, 3}, torch::kDouble)),
             rule + "[2, 3] on cpu in Double; assign a matching one");
   EXPECT_EQ(message_for(torch::zeros({2, 3}, torch::kMeta)),
@@ -244,10 +254,11 @@ TEST(BadInput, GradientsGoneBeforeTheyWereRead) {
   IVON optimizer({weight}, options());
   sample_with_gradients(optimizer, {weight});
   weight.mutable_grad() = torch::Tensor();  // what model->zero_grad() does
-  EXPECT_EQ(message_of([&] { optimizer.step(); }),
-            "ivon: the gradient of parameter 0 (group 0, shape [2]) was there when its sample ended "
-            "and is gone now; call the optimizer's own zero_grad(), which reads it first, or step() "
-            "before clearing gradients");
+  EXPECT_EQ(
+      message_of([&] { optimizer.step(); }),
+      "ivon: the gradient of parameter 0 (group 0, shape [2]) was there when its sample ended "
+      "and is gone now; call the optimizer's own zero_grad(), which reads it first, or step() "
+      "before clearing gradients");
 }
 
 TEST(BadInput, GradientsAddedToThoseOfAnEarlierSample) {
@@ -262,9 +273,10 @@ TEST(BadInput, GradientsAddedToThoseOfAnEarlierSample) {
     auto sample = optimizer.sampled_params();
     backward();
   }
-  EXPECT_EQ(message_of([&] { optimizer.step(); }),
-            "ivon: the gradient of parameter 0 (group 0, shape [2]) was added to one that an earlier "
-            "sample already used; call zero_grad() before each sample");
+  EXPECT_EQ(
+      message_of([&] { optimizer.step(); }),
+      "ivon: the gradient of parameter 0 (group 0, shape [2]) was added to one that an earlier "
+      "sample already used; call zero_grad() before each sample");
 }
 
 TEST(BadInput, StepWithoutASample) {
@@ -279,9 +291,10 @@ TEST(BadInput, StepWithoutASample) {
   EXPECT_EQ(message_of([&] { optimizer.step(); }), message);
   { auto sample = optimizer.sampled_params(); }  // no gradient changed in it
   EXPECT_EQ(message_of([&] { optimizer.step(); }), message);
-  EXPECT_EQ(message_of([&] { optimizer.step([] { return torch::ones({}); }); }),
-            "ivon: the closure of step() must leave gradients, got none; call backward() on the loss "
-            "in it");
+  EXPECT_EQ(
+      message_of([&] { optimizer.step([] { return torch::ones({}); }); }),
+      "ivon: the closure of step() must leave gradients, got none; call backward() on the loss "
+      "in it");
 }
 
 // --- calls at the wrong time: the table of docs/options.md --------------------------------------
@@ -296,7 +309,8 @@ TEST(BadInput, CallsInsideAScope) {
     auto sample = optimizer.sampled_params();
     const auto message = [](const char* call) {
       return "ivon: " + std::string(call) +
-             " must be called outside a sample, but one is shown; end the scope of sampled_params() "
+             " must be called outside a sample, but one is shown; end the scope of "
+             "sampled_params() "
              "first";
     };
     EXPECT_EQ(message_of([&] { (void)optimizer.sampled_params(); }), message("sampled_params()"));
@@ -341,8 +355,9 @@ TEST(BadInput, SaveWhileASampleIsPending) {
 TEST(BadInput, MovedFromOptimizer) {
   IVON optimizer({parameter({2})}, options());
   IVON moved = std::move(optimizer);
-  EXPECT_EQ(message_of([&] { (void)optimizer.sampled_params(); }),  // NOLINT(bugprone-use-after-move)
-            "ivon: this optimizer was moved from; use the one it was moved to");
+  EXPECT_EQ(
+      message_of([&] { (void)optimizer.sampled_params(); }),  // NOLINT(bugprone-use-after-move)
+      "ivon: this optimizer was moved from; use the one it was moved to");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Noise as tensors: which element gets which normal. The stream itself: noise_statistics_test.cpp.
 #include <ATen/Parallel.h>
+
 #include <ivon/noise.hpp>
 
 #include "pch.hpp"

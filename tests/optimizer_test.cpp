@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One update by hand, groups, dtypes, layouts, the estimators, closures.
-#include <ivon/optimizer.hpp>
-
 #include <cmath>
+#include <ivon/optimizer.hpp>
 
 #include "pch.hpp"
 #include "support.hpp"
@@ -39,8 +38,8 @@ struct ByHand {
   double m, h, g = 0;
   void step(double theta, double gradient, double t, const IVONOptions& o, bool price) {
     const double delta = o.weight_decay(), rho = 1 - o.beta2();
-    const double hhat = price ? o.ess() * (h + delta) * (theta - m) * gradient
-                              : o.ess() * gradient * gradient;
+    const double hhat =
+        price ? o.ess() * (h + delta) * (theta - m) * gradient : o.ess() * gradient * gradient;
     g = o.beta1() * g + (1 - o.beta1()) * gradient;
     h = o.beta2() * h + rho * hhat + 0.5 * rho * rho * (h - hhat) * (h - hhat) / (h + delta);
     const double debias = o.debias() ? 1 - std::pow(o.beta1(), t) : 1;
@@ -217,7 +216,10 @@ TEST(Optimizer, HalfPrecisionKeepsAFullPrecisionMean) {
     auto weight = torch::full({1000}, 1.0, dtype).requires_grad_();
     IVON optimizer({weight}, IVONOptions(1e-4).ess(1e6).rescale_lr(false).weight_decay(0));
     for (int i = 0; i < 20; ++i) {
-      { auto sample = optimizer.sampled_params(); weight.mutable_grad() = torch::ones_like(weight); }
+      {
+        auto sample = optimizer.sampled_params();
+        weight.mutable_grad() = torch::ones_like(weight);
+      }
       optimizer.step();
     }
     // 20 steps of 1e-4 are below half precision's resolution at 1, and not lost.
@@ -229,8 +231,8 @@ TEST(Optimizer, HalfPrecisionKeepsAFullPrecisionMean) {
   }
 }
 
-// ess = 1e8 makes sigma 1e-4, a fortieth of bfloat16's spacing at 1: read back from the weights, the
-// noise would be 0 or a whole spacing.
+// ess = 1e8 makes sigma 1e-4, a fortieth of bfloat16's spacing at 1: read back from the weights,
+// the noise would be 0 or a whole spacing.
 TEST(Optimizer, HalfPrecisionNoiseIsRegenerated) {
   const int64_t count = 100000;
   auto weight = torch::ones({count}, torch::kBFloat16).requires_grad_();
@@ -240,7 +242,8 @@ TEST(Optimizer, HalfPrecisionNoiseIsRegenerated) {
     weight.mutable_grad() = torch::ones_like(weight);
   }
   optimizer.step();
-  // hhat = sqrt(ess) eps: h' = 1 + u + u^2 / 2 with u = (1e4 eps - 1) / 2, so E[h'] is about 1.25e7 E[eps^2].
+  // hhat = sqrt(ess) eps: h' = 1 + u + u^2 / 2 with u = (1e4 eps - 1) / 2, so E[h'] is about 1.25e7
+  // E[eps^2].
   EXPECT_NEAR(optimizer.param_state(weight).hess().mean().item<double>() / 1.25e7, 1.0, 0.03);
 }
 
@@ -248,7 +251,10 @@ TEST(Optimizer, HalfPrecisionAdoptsWhatIsLoadedFromOutside) {
   auto weight = torch::ones({4}, torch::kBFloat16).requires_grad_();
   IVON optimizer({weight}, IVONOptions(1e-4).ess(1e6).rescale_lr(false).weight_decay(0));
   const auto one_step = [&] {
-    { auto sample = optimizer.sampled_params(); weight.mutable_grad() = torch::ones_like(weight); }
+    {
+      auto sample = optimizer.sampled_params();
+      weight.mutable_grad() = torch::ones_like(weight);
+    }
     optimizer.step();
   };
   one_step();
@@ -294,7 +300,8 @@ TEST(Optimizer, ClosureSeesGradientsEnabled) {
 }
 
 TEST(Optimizer, ChannelsLastParametersKeepTheirStrides) {
-  auto weight = torch::randn({8, 3, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
+  auto weight =
+      torch::randn({8, 3, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
   const auto strides = weight.strides().vec();
   IVON optimizer({weight}, options());
   optimizer.step([&] {

@@ -3,9 +3,9 @@
 // switched storages.
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/_lazy_clone.h>
-#include <ivon/optimizer.hpp>
 
 #include <functional>
+#include <ivon/optimizer.hpp>
 
 #include "pch.hpp"
 #include "support.hpp"
@@ -31,17 +31,38 @@ torch::Tensor values(at::IntArrayRef shape, at::ScalarType dtype) {
 
 std::vector<Layout> layouts() {
   return {
-      {"contiguous", [](auto t) { return values({7, 5}, t); }, true},
+      {"contiguous",
+       [](auto t) {
+         return values({7, 5}, t);
+       },
+       true},
       {"large", [](auto t) { return values({100'003}, t); }, true},
       {"zero_dim", [](auto t) { return values({}, t); }, true},
-      {"empty", [](auto t) { return values({0, 3}, t); }, true},
-      {"channels_last",
-       [](auto t) { return values({4, 3, 2, 2}, t).contiguous(at::MemoryFormat::ChannelsLast); },
+      {"empty",
+       [](auto t) {
+         return values({0, 3}, t);
+       },
        true},
-      {"transposed", [](auto t) { return values({5, 7}, t).t(); }, true},
-      {"slice_of_storage", [](auto t) { return values({64}, t).narrow(0, 16, 20).view({4, 5}); },
+      {"channels_last",
+       [](auto t) {
+         return values({4, 3, 2, 2}, t).contiguous(at::MemoryFormat::ChannelsLast);
+       },
+       true},
+      {"transposed",
+       [](auto t) {
+         return values({5, 7}, t).t();
+       },
+       true},
+      {"slice_of_storage",
+       [](auto t) {
+         return values({64}, t).narrow(0, 16, 20).view({4, 5});
+       },
        false},
-      {"columns", [](auto t) { return values({6, 8}, t).narrow(1, 2, 3); }, false},
+      {"columns",
+       [](auto t) {
+         return values({6, 8}, t).narrow(1, 2, 3);
+       },
+       false},
       {"strided", [](auto t) { return values({40}, t).slice(0, 1, 40, 3); }, false},
   };
 }
@@ -210,7 +231,8 @@ TEST(RestoreRoutes, FlattenedRnnWeights) {
   train(flat);
   for (size_t i = 0; i < targets.size(); ++i) {
     EXPECT_TRUE(same_bits(plain->parameters()[i], targets[i])) << i;
-    EXPECT_EQ(targets[i].storage().unsafeGetStorageImpl(), storage.storage().unsafeGetStorageImpl());
+    EXPECT_EQ(targets[i].storage().unsafeGetStorageImpl(),
+              storage.storage().unsafeGetStorageImpl());
   }
 }
 
@@ -306,8 +328,11 @@ TEST(RestoreTraps, AutocastUsesTheWeightsThatAreShown) {
   IVON optimizer({weight}, options());
   at::autocast::set_autocast_enabled(at::kCPU, true);
   at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
-  at::autocast::increment_nesting();  // as the scope of autocast does: the cache lives on between forwards
-  const auto expected = [&] { return at::mm(input.to(at::kBFloat16), weight.detach().to(at::kBFloat16)); };
+  at::autocast::increment_nesting();  // as the scope of autocast does: the cache lives on between
+                                      // forwards
+  const auto expected = [&] {
+    return at::mm(input.to(at::kBFloat16), weight.detach().to(at::kBFloat16));
+  };
   const auto forward = [&] { return at::mm(input, weight).detach(); };
   EXPECT_TRUE(same_bits(forward(), expected()));
   {
@@ -324,7 +349,8 @@ TEST(RestoreTraps, StorageOwnedByTheUser) {
   std::vector<float> memory(16, 1.0f);
   bool deleted = false;
   {
-    auto weight = torch::from_blob(memory.data(), {16}, [&](void*) { deleted = true; }).requires_grad_();
+    auto weight =
+        torch::from_blob(memory.data(), {16}, [&](void*) { deleted = true; }).requires_grad_();
     IVON optimizer({weight}, options());
     {
       auto sample = optimizer.sampled_params();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A resumed run equals the uninterrupted one bit for bit.
 #include <ATen/Parallel.h>
+
 #include <ivon/optimizer.hpp>
 
 #include "pch.hpp"
@@ -120,7 +121,8 @@ TEST(Resume, GradSquared) {
 TEST(Resume, HalfPrecision) {
   resume_equals_uninterrupted<ivon::PriceEstimator>(torch::kBFloat16, 1, 1);
 }
-// `loss` itself runs matrix products whose sums depend on the number of threads: compare like with like.
+// `loss` itself runs matrix products whose sums depend on the number of threads: compare like with
+// like.
 TEST(Resume, TwoThreads) {
   resume_equals_uninterrupted<ivon::PriceEstimator>(torch::kFloat, 2, 2);
   resume_equals_uninterrupted<ivon::PriceEstimator>(torch::kBFloat16, 2, 2);
@@ -154,7 +156,8 @@ TEST(Resume, NumberOfThreadsNeverChangesAResult) {
 
 TEST(Resume, OrderOfParametersDoesNotMatterWhenTheNoiseIsInjected) {
   const auto train = [](bool reversed) {
-    auto a = torch::linspace(-1, 1, 5).requires_grad_(), b = torch::linspace(0, 2, 7).requires_grad_();
+    auto a = torch::linspace(-1, 1, 5).requires_grad_(),
+         b = torch::linspace(0, 2, 7).requires_grad_();
     std::vector<torch::Tensor> parameters = {a, b};
     if (reversed) std::swap(parameters[0], parameters[1]);
     IVON optimizer(parameters, IVONOptions(0.1).ess(100).beta2(0.9));

@@ -31,8 +31,14 @@ struct Problem {
 TEST(SampleLife, EveryScopeHasItsOwnNoise) {
   Problem a;
   torch::Tensor first, second, predicted;
-  { auto scope = a.optimizer.sampled_params(); first = a.weight.detach().clone(); }
-  { auto scope = a.optimizer.sampled_params(); second = a.weight.detach().clone(); }
+  {
+    auto scope = a.optimizer.sampled_params();
+    first = a.weight.detach().clone();
+  }
+  {
+    auto scope = a.optimizer.sampled_params();
+    second = a.weight.detach().clone();
+  }
   EXPECT_FALSE(same_bits(first, second));
   {
     torch::NoGradGuard no_grad;
@@ -41,7 +47,10 @@ TEST(SampleLife, EveryScopeHasItsOwnNoise) {
   }
   EXPECT_FALSE(same_bits(first, predicted));
   a.optimizer.manual_seed(ivon_test::kSeed);  // both streams to their beginning
-  { auto scope = a.optimizer.sampled_params(); EXPECT_TRUE(same_bits(a.weight, first)); }
+  {
+    auto scope = a.optimizer.sampled_params();
+    EXPECT_TRUE(same_bits(a.weight, first));
+  }
   {
     c10::InferenceMode inference;
     auto scope = a.optimizer.sampled_params();
@@ -266,8 +275,8 @@ TEST(SampleLife, GuardsMove) {
 TEST(SampleLife, GuardsSurviveTheOptimizersMoveAndEnd) {
   auto weight = torch::ones({16}).requires_grad_();
   const auto mean = weight.detach().clone();
-  auto optimizer = std::make_unique<IVON<>>(std::vector<torch::Tensor>{weight},
-                                            IVONOptions(0.1).ess(10));
+  auto optimizer =
+      std::make_unique<IVON<>>(std::vector<torch::Tensor>{weight}, IVONOptions(0.1).ess(10));
   auto scope = std::make_unique<ivon::SampledParams>(optimizer->sampled_params());
   IVON<> moved = std::move(*optimizer);
   optimizer.reset();
@@ -292,8 +301,7 @@ TEST(SampleLife, BackwardAfterTheScopeIsReported) {
     auto scope = problem.optimizer.sampled_params();
     loss = problem.weight.pow(3).sum();
   }
-  EXPECT_NE(message_of([&] { loss.backward(); })
-                .find("modified by an inplace operation"),
+  EXPECT_NE(message_of([&] { loss.backward(); }).find("modified by an inplace operation"),
             std::string::npos);
 }
 

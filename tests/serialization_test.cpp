@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Archives: complete in both directions; anything that is not whole and fitting is refused with a
 // clear message, before anything has changed.
-#include <ivon/optimizer.hpp>
-
 #include <cstdio>
 #include <fstream>
+#include <ivon/optimizer.hpp>
 
 #include "pch.hpp"
 #include "support.hpp"
@@ -128,8 +127,8 @@ TEST(Serialization, BesideAModelInOneArchive) {
   other.load(in);
   target.load(in);
   EXPECT_TRUE(same_bits(other.state, model.state));
-  EXPECT_TRUE(same_bits(target.param_state(other.state).hess(),
-                        source.param_state(model.state).hess()));
+  EXPECT_TRUE(
+      same_bits(target.param_state(other.state).hess(), source.param_state(model.state).hess()));
 }
 
 TEST(Serialization, ThroughTheBaseAndAFile) {
@@ -160,25 +159,28 @@ TEST(SerializationErrors, AnotherOptimizer) {
   torch::optim::AdamW adamw({weight}, torch::optim::AdamWOptions(0.1));
   weight.sum().backward();
   adamw.step();
-  expect_refused(saved(adamw),
-                 "ivon: the archive holds another optimizer (torch::optim's layout), whose state says "
-                 "nothing about a posterior; load the model's weights and start IVON afresh");
+  expect_refused(
+      saved(adamw),
+      "ivon: the archive holds another optimizer (torch::optim's layout), whose state says "
+      "nothing about a posterior; load the model's weights and start IVON afresh");
 }
 
 TEST(SerializationErrors, NoOptimizer) {
   std::stringstream stream;
   torch::save(torch::ones({2}), stream);
-  expect_refused(stream.str(),
-                 "ivon: the archive holds no IVON optimizer; load a file that torch::save(optimizer, "
-                 "...) or optimizer.save(archive) wrote");
+  expect_refused(
+      stream.str(),
+      "ivon: the archive holds no IVON optimizer; load a file that torch::save(optimizer, "
+      "...) or optimizer.save(archive) wrote");
 }
 
 TEST(SerializationErrors, AnotherEstimator) {
   Fixture shapes;
   IVON<GradSquaredEstimator> other(shapes.groups(), IVONOptions(0.1).ess(10));
-  expect_refused(saved(other),
-                 "ivon: the archive was written with estimator 'gradsq', this optimizer has 'price'; "
-                 "construct the one that was saved");
+  expect_refused(
+      saved(other),
+      "ivon: the archive was written with estimator 'gradsq', this optimizer has 'price'; "
+      "construct the one that was saved");
 }
 
 TEST(SerializationErrors, OtherParameters) {
@@ -189,22 +191,25 @@ TEST(SerializationErrors, OtherParameters) {
     groups.emplace_back(std::vector<torch::Tensor>{second});
     return groups;
   };
-  expect_refused(saved(IVON(two_groups(a, b), IVONOptions(0.1).ess(10))),
-                 "ivon: the archive holds [3, 2] in Float for parameter 0 (group 0, shape [2, 3]) in "
-                 "Float; build it from the model that was saved");
+  expect_refused(
+      saved(IVON(two_groups(a, b), IVONOptions(0.1).ess(10))),
+      "ivon: the archive holds [3, 2] in Float for parameter 0 (group 0, shape [2, 3]) in "
+      "Float; build it from the model that was saved");
   expect_refused(
       saved(IVON(two_groups(a.detach().view({2, 3}).to(torch::kDouble).requires_grad_(), b),
                  IVONOptions(0.1).ess(10))),
       "ivon: the archive holds [2, 3] in Double for parameter 0 (group 0, shape [2, 3]) in Float; "
       "build it from the model that was saved");
-  expect_refused(saved(IVON({a}, IVONOptions(0.1).ess(10))),
-                 "ivon: the archive holds 1 parameter groups, this optimizer has 2; build it with the "
-                 "groups that were saved");
+  expect_refused(
+      saved(IVON({a}, IVONOptions(0.1).ess(10))),
+      "ivon: the archive holds 1 parameter groups, this optimizer has 2; build it with the "
+      "groups that were saved");
   std::vector<OptimizerParamGroup> more = two_groups(a, b);
   more[0].params().push_back(torch::ones({1}).requires_grad_());
-  expect_refused(saved(IVON(more, IVONOptions(0.1).ess(10))),
-                 "ivon: the archive's parameter group 0 holds 2 parameters, this optimizer's 1; build "
-                 "it from the model that was saved");
+  expect_refused(
+      saved(IVON(more, IVONOptions(0.1).ess(10))),
+      "ivon: the archive's parameter group 0 holds 2 parameters, this optimizer's 1; build "
+      "it from the model that was saved");
 }
 
 // Archives made by hand: one entry different, one missing.
@@ -219,17 +224,19 @@ std::string tampered(const std::function<void(torch::serialize::OutputArchive&)>
 }
 
 TEST(SerializationErrors, NewerFormat) {
-  expect_refused(tampered([](auto& root) { root.write("format_version", c10::IValue(int64_t{2})); }),
-                 "ivon: the archive has format version 2, this library reads up to 1; update ivon");
+  expect_refused(
+      tampered([](auto& root) { root.write("format_version", c10::IValue(int64_t{2})); }),
+      "ivon: the archive has format version 2, this library reads up to 1; update ivon");
 }
 
 TEST(SerializationErrors, AnotherNoiseStream) {
-  expect_refused(tampered([](auto& root) {
-                   root.write("format_version", c10::IValue(int64_t{1}));
-                   root.write("noise_stream", c10::IValue(int64_t{7}));
-                 }),
-                 "ivon: the archive was written with noise stream 7, this library draws stream 1; a "
-                 "resumed run could not be the uninterrupted one, use the version that wrote it");
+  expect_refused(
+      tampered([](auto& root) {
+        root.write("format_version", c10::IValue(int64_t{1}));
+        root.write("noise_stream", c10::IValue(int64_t{7}));
+      }),
+      "ivon: the archive was written with noise stream 7, this library draws stream 1; a "
+      "resumed run could not be the uninterrupted one, use the version that wrote it");
 }
 
 TEST(SerializationErrors, MissingEntries) {

@@ -6,10 +6,10 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
-#include <ivon/kernels/normal.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <ivon/kernels/normal.hpp>
 
 namespace ivon::detail {
 
@@ -21,14 +21,13 @@ struct NoiseStream {
 
   /// The noise of the next sample; `parameter` is left at 0.
   NoiseKey next(NoiseDomain domain) {
-    const uint64_t draw =
-        domain == NoiseDomain::kTraining ? training_draws++ : prediction_draws++;
+    const uint64_t draw = domain == NoiseDomain::kTraining ? training_draws++ : prediction_draws++;
     return NoiseKey{seed, domain, draw, 0};
   }
 };
 
-/// True where the elements of `tensor` fill one piece of memory, in whatever order: element i of the
-/// noise then belongs to the i-th element in memory, otherwise to the i-th in row-major order.
+/// True where the elements of `tensor` fill one piece of memory, in whatever order: element i of
+/// the noise then belongs to the i-th element in memory, otherwise to the i-th in row-major order.
 inline bool has_memory_order(const at::Tensor& tensor) {
   return tensor.is_non_overlapping_and_dense();
 }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ivon/detail/checkpoint.hpp>
+#include <torch/optim/optimizer.h>
+
+#include <cmath>
 #include <ivon/detail/parameter_list.hpp>
 #include <ivon/detail/sampling_core.hpp>
 #include <ivon/estimator.hpp>
@@ -12,9 +14,6 @@
 #include <ivon/options.hpp>
 #include <ivon/sampled_params.hpp>
 #include <ivon/state.hpp>
-#include <torch/optim/optimizer.h>
-
-#include <cmath>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -24,12 +23,12 @@ namespace ivon {
 
 /// Improved Variational Online Newton (Shen et al., ICML 2024, arXiv 2402.17641, Algorithm 1).
 ///
-/// Keeps a Gaussian posterior N(m, 1 / (ess (h + weight_decay))) over the parameters, given the MEAN
-/// loss per example in nats. Outside a sample the parameters hold the mean m. Not copyable; movable,
-/// also while a sample is shown. Not thread-safe.
+/// Keeps a Gaussian posterior N(m, 1 / (ess (h + weight_decay))) over the parameters, given the
+/// MEAN loss per example in nats. Outside a sample the parameters hold the mean m. Not copyable;
+/// movable, also while a sample is shown. Not thread-safe.
 ///
-/// As a class member, in a smart pointer or a function parameter write `ivon::IVON<>`; for a variable
-/// the estimator is deduced.
+/// As a class member, in a smart pointer or a function parameter write `ivon::IVON<>`; for a
+/// variable the estimator is deduced.
 template <class Estimator = PriceEstimator>
 class IVON : public torch::optim::Optimizer {
  public:
@@ -39,13 +38,13 @@ class IVON : public torch::optim::Optimizer {
              std::move(defaults)) {}
 
   /// Shows a posterior sample theta ~ q in the module until the guard ends. With gradients enabled
-  /// it is a training sample for the next `step()`; under NoGradGuard or InferenceMode a prediction,
-  /// with noise of its own. Throws where a sample is shown already.
+  /// it is a training sample for the next `step()`; under NoGradGuard or InferenceMode a
+  /// prediction, with noise of its own. Throws where a sample is shown already.
   [[nodiscard]] SampledParams sampled_params();
 
   /// One update from all training samples since the last one. With a closure, which computes the
-  /// loss, calls backward() and returns the loss, takes `mc_samples` samples itself and returns their
-  /// mean loss; where the closure throws, nothing changes.
+  /// loss, calls backward() and returns the loss, takes `mc_samples` samples itself and returns
+  /// their mean loss; where the closure throws, nothing changes.
   at::Tensor step(LossClosure closure = nullptr) override;
 
   /// Clears the gradients, after reading those of a sample that ended.
@@ -75,8 +74,8 @@ class IVON : public torch::optim::Optimizer {
     return {};
   }
 
-  /// Complete: a run resumed from it equals the uninterrupted one bit for bit. Throws between a sample
-  /// and its `step()`.
+  /// Complete: a run resumed from it equals the uninterrupted one bit for bit. Throws between a
+  /// sample and its `step()`.
   void save(torch::serialize::OutputArchive& archive) const override;
   /// Throws and changes nothing unless the archive is complete and of these parameters.
   void load(torch::serialize::InputArchive& archive) override;
@@ -90,7 +89,9 @@ class IVON : public torch::optim::Optimizer {
   };
 
   detail::SamplingCore& core() const;
-  const IVONOptions& defaults_of_ivon() const { return static_cast<const IVONOptions&>(*defaults_); }
+  const IVONOptions& defaults_of_ivon() const {
+    return static_cast<const IVONOptions&>(*defaults_);
+  }
   const IVONParamState* find_state(const at::Tensor& param) const;
   detail::ParameterRef find_parameter(const at::Tensor& param) const;
   void admit(const std::vector<std::vector<detail::ParameterRef>>& lists);
@@ -113,4 +114,5 @@ class IVON : public torch::optim::Optimizer {
 
 }  // namespace ivon
 
-#include <ivon/detail/optimizer_impl.hpp>  // IWYU pragma: export
+#include <ivon/detail/optimizer_archive.hpp>  // IWYU pragma: export
+#include <ivon/detail/optimizer_impl.hpp>     // IWYU pragma: export

@@ -16,24 +16,24 @@ namespace ivon {
 
 // Declares an option with the accessors that TORCH_ARG makes (get, chainable set, reference), and
 // remembers whether it was set, for groups inherit what they leave open.
-#define IVON_OPTION(T, name, ...)                       \
- public:                                                \
-  const T& name() const noexcept { return name##_; }    \
-  T& name() noexcept { return name##_; }                \
-  IVONOptions& name(const T& value) {                   \
-    name##_ = value;                                    \
-    name##_set_ = true;                                 \
-    return *this;                                       \
-  }                                                     \
-                                                        \
- private:                                               \
-  T name##_ = __VA_ARGS__;                              \
+#define IVON_OPTION(T, name, ...)                    \
+ public:                                             \
+  const T& name() const noexcept { return name##_; } \
+  T& name() noexcept { return name##_; }             \
+  IVONOptions& name(const T& value) {                \
+    name##_ = value;                                 \
+    name##_set_ = true;                              \
+    return *this;                                    \
+  }                                                  \
+                                                     \
+ private:                                            \
+  T name##_ = __VA_ARGS__;                           \
   bool name##_set_ = false
 
 /// Options of `IVON`; symbols as in Shen et al. 2024 (arXiv 2402.17641), Algorithm 1.
 ///
-/// A parameter group inherits from the optimizer every option that it does not set. An option counts
-/// as set when its setter was called, or when a write through the reference accessor left it
+/// A parameter group inherits from the optimizer every option that it does not set. An option
+/// counts as set when its setter was called, or when a write through the reference accessor left it
 /// different from the class default.
 class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> {
  public:
@@ -135,21 +135,24 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
 inline void IVONOptions::inherit(const IVONOptions& defaults) {
   IVONOptions inherited = defaults;
   const IVONOptions untouched;
-  visit(*this, untouched, [](const char*, const auto& value, const auto& class_default, bool& set,
-                             bool) { set |= !(value == class_default); });
-  visit(*this, inherited, [](const char*, auto& value, const auto& inherited_value, bool& set, bool) {
-    if (!set) value = inherited_value;
-    set = true;
-  });
+  visit(*this, untouched,
+        [](const char*, const auto& value, const auto& class_default, bool& set, bool) {
+          set |= !(value == class_default);
+        });
+  visit(*this, inherited,
+        [](const char*, auto& value, const auto& inherited_value, bool& set, bool) {
+          if (!set) value = inherited_value;
+          set = true;
+        });
 }
 
 inline void IVONOptions::validate(const std::string& where) const {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   TORCH_CHECK(lr_ >= 0 && lr_ < kInfinity, "ivon: ", where, "lr must be finite and >= 0, got ", lr_,
               "; a good start is 0.1");
-  TORCH_CHECK(ess_ > 0 && ess_ < kInfinity, "ivon: ", where, "ess must be ",
-              ess_ > 0 ? "finite" : "> 0", ", got ", ess_,
-              "; set it to the number of training examples");
+  TORCH_CHECK(
+      ess_ > 0 && ess_<kInfinity, "ivon: ", where, "ess must be ", ess_> 0 ? "finite" : "> 0",
+      ", got ", ess_, "; set it to the number of training examples");
   TORCH_CHECK(hess_init_ > 0 && hess_init_ < kInfinity, "ivon: ", where,
               "hess_init must be finite and > 0, got ", hess_init_, "; use 0.01 to 1");
   TORCH_CHECK(beta1() >= 0 && beta1() < 1, "ivon: ", where, "beta1 must be in [0, 1), got ",

@@ -2,9 +2,8 @@
 // The guards that hold a model at a sample, or at the mean, for the length of a scope.
 #pragma once
 
-#include <ivon/detail/sampling_core.hpp>
-
 #include <exception>
+#include <ivon/detail/sampling_core.hpp>
 #include <memory>
 #include <utility>
 

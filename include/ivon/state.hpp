@@ -19,7 +19,8 @@ class IVONParamState : public torch::optim::OptimizerCloneableParamState<IVONPar
   TORCH_ARG(at::Tensor, hess);
   /// g: running average of the gradient, not debiased.
   TORCH_ARG(at::Tensor, momentum);
-  /// m in full precision; defined for bfloat16 and float16 parameters only, which hold its rounding.
+  /// m in full precision; defined for bfloat16 and float16 parameters only, which hold its
+  /// rounding.
   TORCH_ARG(at::Tensor, mean);
   /// t: updates this parameter has had.
   TORCH_ARG(int64_t, step) = 0;

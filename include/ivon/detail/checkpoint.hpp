@@ -6,13 +6,13 @@
 #pragma once
 
 #include <c10/util/Exception.h>
+#include <torch/serialize/archive.h>
+
+#include <cstdint>
 #include <ivon/detail/parameter_checks.hpp>
 #include <ivon/noise.hpp>
 #include <ivon/options.hpp>
 #include <ivon/state.hpp>
-#include <torch/serialize/archive.h>
-
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -103,10 +103,12 @@ inline torch::serialize::InputArchive read_root(torch::serialize::InputArchive& 
   torch::serialize::InputArchive root;
   if (!archive.try_read(kArchiveKey, root)) {
     torch::serialize::InputArchive other;
-    TORCH_CHECK(!archive.try_read("param_groups", other),
-                "ivon: the archive holds another optimizer (torch::optim's layout), whose state says "
-                "nothing about a posterior; load the model's weights and start IVON afresh");
-    TORCH_CHECK(false, "ivon: the archive holds no IVON optimizer; load a file that "
+    TORCH_CHECK(
+        !archive.try_read("param_groups", other),
+        "ivon: the archive holds another optimizer (torch::optim's layout), whose state says "
+        "nothing about a posterior; load the model's weights and start IVON afresh");
+    TORCH_CHECK(false,
+                "ivon: the archive holds no IVON optimizer; load a file that "
                 "torch::save(optimizer, ...) or optimizer.save(archive) wrote");
   }
   const int64_t format = read_value(root, "format_version").toInt();
@@ -137,7 +139,8 @@ inline Checkpoint Checkpoint::read(torch::serialize::InputArchive& archive) {
     auto group = read_nested(root, numbered("group_", g));
     auto options = read_nested(group, "options");
     checkpoint.groups[g].options.serialize(options);
-    checkpoint.groups[g].options.validate("the archive's parameter group " + std::to_string(g) + ": ");
+    checkpoint.groups[g].options.validate("the archive's parameter group " + std::to_string(g) +
+                                          ": ");
     const int64_t count = read_value(group, "parameters").toInt();
     for (int64_t p = 0; p < count; ++p) {
       auto entry = read_nested(group, numbered("parameter_", static_cast<size_t>(p)));
@@ -159,16 +162,18 @@ inline void Checkpoint::check_fits(const char* wanted_estimator,
               " parameter groups, this optimizer has ", wanted.size(),
               "; build it with the groups that were saved");
   for (size_t g = 0; g < groups.size(); ++g) {
-    TORCH_CHECK(groups[g].parameters.size() == wanted[g].size(), "ivon: the archive's parameter group ",
-                g, " holds ", groups[g].parameters.size(), " parameters, this optimizer's ",
-                wanted[g].size(), "; build it from the model that was saved");
+    TORCH_CHECK(groups[g].parameters.size() == wanted[g].size(),
+                "ivon: the archive's parameter group ", g, " holds ", groups[g].parameters.size(),
+                " parameters, this optimizer's ", wanted[g].size(),
+                "; build it from the model that was saved");
     for (size_t p = 0; p < wanted[g].size(); ++p) {
       const Parameter& stored = groups[g].parameters[p];
       const ParameterRef& ref = wanted[g][p];
       const char* dtype = c10::toString(ref.tensor.scalar_type());
       TORCH_CHECK(ref.tensor.sizes() == stored.sizes && dtype == stored.dtype,
                   "ivon: the archive holds ", c10::IntArrayRef(stored.sizes), " in ", stored.dtype,
-                  " for ", ref.describe(), " in ", dtype, "; build it from the model that was saved");
+                  " for ", ref.describe(), " in ", dtype,
+                  "; build it from the model that was saved");
       if (!stored.state) continue;
       const auto check_tensor = [&](const char* name, const at::Tensor& tensor) {
         TORCH_CHECK(tensor.defined() && tensor.sizes() == ref.tensor.sizes() &&

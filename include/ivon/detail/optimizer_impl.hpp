@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bodies of ivon::IVON; included by optimizer.hpp only.
+// Bodies of ivon::IVON: parameters, samples, updates. Included by optimizer.hpp only.
 #pragma once
 
 #include <ivon/optimizer.hpp>
@@ -88,8 +88,7 @@ std::vector<typename IVON<E>::Active> IVON<E>::active_parameters() {
   admit(lists);  // users may write to params(), and the base's add_param_group cannot tell us
   std::vector<Active> active;
   for (size_t g = 0; g < lists.size(); ++g) {
-    auto complete =
-        detail::complete_options(param_groups_[g].options(), defaults_of_ivon(), g);
+    auto complete = detail::complete_options(param_groups_[g].options(), defaults_of_ivon(), g);
     auto& options = static_cast<IVONOptions&>(param_groups_[g].options());
     options = std::move(complete);
     for (const detail::ParameterRef& ref : lists[g]) {
@@ -106,8 +105,7 @@ std::vector<typename IVON<E>::Active> IVON<E>::active_parameters() {
 template <class E>
 const IVONParamState* IVON<E>::find_state(const at::Tensor& param) const {
   const auto found = state_.find(param.unsafeGetTensorImpl());
-  return found == state_.end() ? nullptr
-                               : static_cast<const IVONParamState*>(found->second.get());
+  return found == state_.end() ? nullptr : static_cast<const IVONParamState*>(found->second.get());
 }
 
 template <class E>
@@ -117,7 +115,8 @@ detail::ParameterRef IVON<E>::find_parameter(const at::Tensor& param) const {
       if (ref.tensor.is_same(param)) return ref;
     }
   }
-  TORCH_CHECK(false, "ivon: the tensor is no parameter of this optimizer; pass one that a parameter "
+  TORCH_CHECK(false,
+              "ivon: the tensor is no parameter of this optimizer; pass one that a parameter "
               "group lists");
 }
 
@@ -219,11 +218,10 @@ at::Tensor IVON<E>::statistic_of(const detail::DrawnParameter& drawn, const at::
     // written since. The noise itself is exact, unless the user wrote another theta.
     const bool regenerate = !drawn.written && (state.mean().defined() || drawn.written_after);
     const at::Tensor deviation =
-        regenerate
-            ? detail::aten::deviation(
-                  state.hess(), detail::standard_normal(drawn.ref.tensor, drawn.noise, dtype),
-                  drawn.scale)
-            : drawn.slot->buffers.sample().to(dtype) - mean;
+        regenerate ? detail::aten::deviation(
+                         state.hess(),
+                         detail::standard_normal(drawn.ref.tensor, drawn.noise, dtype), drawn.scale)
+                   : drawn.slot->buffers.sample().to(dtype) - mean;
     return E::statistic(deviation, gradient);
   }
 }
@@ -277,10 +275,11 @@ at::Tensor IVON<E>::step(LossClosure closure) {
   core().report_damage();
   at::Tensor loss;
   if (closure) loss = sample_closure(closure);
-  TORCH_CHECK(core().has_samples(),
-              "ivon: step() needs a sample with gradients, got none since the last step; compute the "
-              "loss and call backward() inside { auto sample = optimizer.sampled_params(); ... }, or "
-              "pass a closure: step(closure)");
+  TORCH_CHECK(
+      core().has_samples(),
+      "ivon: step() needs a sample with gradients, got none since the last step; compute the "
+      "loss and call backward() inside { auto sample = optimizer.sampled_params(); ... }, or "
+      "pass a closure: step(closure)");
   update_all();
   return loss;
 }
@@ -356,73 +355,6 @@ int64_t IVON<E>::skipped_elements() const {
   int64_t total = 0;
   for (const at::Tensor& counter : skipped_) total += counter.item<int64_t>();
   return total;
-}
-
-// --- archives -----------------------------------------------------------------------------------
-
-template <class E>
-void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
-  core().refuse_while_live("save()");
-  TORCH_CHECK(!core().has_samples(),
-              "ivon: save() between a sample and its step() would lose the sample; call step() first");
-  const detail::PlainTensors plain;
-  detail::Checkpoint checkpoint{E::kName, noise_, skipped_elements(), defaults_of_ivon(), {}};
-  const auto lists = detail::list_parameters(param_groups_);
-  for (size_t g = 0; g < lists.size(); ++g) {
-    auto& group = checkpoint.groups.emplace_back();
-    group.options =
-        detail::complete_options(param_groups_[g].options(), defaults_of_ivon(), g);
-    for (const detail::ParameterRef& ref : lists[g]) {
-      auto& entry = group.parameters.emplace_back();
-      entry.sizes = ref.tensor.sizes().vec();
-      entry.dtype = c10::toString(ref.tensor.scalar_type());
-      if (const IVONParamState* state = find_state(ref.tensor)) {
-        entry.state = *state;
-        if (state->mean().defined()) entry.state->mean(mean(ref.tensor));
-      }
-    }
-  }
-  checkpoint.write(archive);
-}
-
-template <class E>
-void IVON<E>::load(torch::serialize::InputArchive& archive) {
-  core().refuse_while_live("load()");
-  const detail::PlainTensors plain;
-  detail::Checkpoint checkpoint = detail::Checkpoint::read(archive);
-  const auto lists = detail::list_parameters(param_groups_);
-  checkpoint.check_fits(E::kName, lists);
-  TORCH_CHECK(!checkpoint.defaults.sample_on_step(),
-              "ivon: the archive was written with sample_on_step, which this version cannot resume");
-
-  decltype(state_) states;  // all allocations before the first change
-  for (size_t g = 0; g < lists.size(); ++g) {
-    for (size_t p = 0; p < lists[g].size(); ++p) {
-      const at::Tensor& param = lists[g][p].tensor;
-      const auto& stored = checkpoint.groups[g].parameters[p].state;
-      if (!stored) continue;
-      const auto on_parameter = [&](const at::Tensor& tensor) {
-        const auto options =
-            param.options().requires_grad(false).dtype(detail::state_dtype(param));
-        return detail::empty_in_memory_order(param, options).copy_(tensor);
-      };
-      auto state = std::make_unique<IVONParamState>();
-      state->hess(on_parameter(stored->hess())).momentum(on_parameter(stored->momentum()));
-      if (stored->mean().defined()) state->mean(on_parameter(stored->mean()));
-      state->step(stored->step());
-      states[param.unsafeGetTensorImpl()] = std::move(state);
-    }
-  }
-  at::Tensor skipped = at::full({}, checkpoint.skipped, at::kLong);
-
-  core().drop_samples();
-  state_ = std::move(states);
-  noise_ = checkpoint.noise;
-  skipped_ = {std::move(skipped)};
-  static_cast<IVONOptions&>(*defaults_) = checkpoint.defaults;
-  for (size_t g = 0; g < lists.size(); ++g) {
-    static_cast<IVONOptions&>(param_groups_[g].options()) = checkpoint.groups[g].options;
-  }
 }
 
 }  // namespace ivon

@@ -4,15 +4,15 @@
 
 #include <ATen/MemoryOverlap.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
-#include <ivon/kernels/normal.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <ivon/kernels/normal.hpp>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ivon::detail {
@@ -33,9 +33,7 @@ struct ParameterRef {
   }
 };
 
-inline bool is_half(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 || dtype == at::kHalf;
-}
+inline bool is_half(at::ScalarType dtype) { return dtype == at::kBFloat16 || dtype == at::kHalf; }
 
 /// Precision of mean, Hessian and momentum of a parameter.
 inline at::ScalarType state_dtype(const at::Tensor& parameter) {
@@ -50,9 +48,9 @@ inline void check_parameter(const ParameterRef& ref) {
               " must be dense, got layout ", tensor.layout(),
               "; keep sparse parameters with another optimizer");
   const at::ScalarType dtype = tensor.scalar_type();
-  TORCH_CHECK(dtype == at::kFloat || dtype == at::kDouble || is_half(dtype), "ivon: ",
-              ref.describe(), " must be float32, float64, bfloat16 or float16, got ", dtype,
-              "; leave it out of the optimizer");
+  TORCH_CHECK(dtype == at::kFloat || dtype == at::kDouble || is_half(dtype),
+              "ivon: ", ref.describe(), " must be float32, float64, bfloat16 or float16, got ",
+              dtype, "; leave it out of the optimizer");
   TORCH_CHECK(tensor.is_leaf(), "ivon: ", ref.describe(),
               " must be a leaf, but it is the result of an operation; pass the tensor it was made "
               "from, or detach() it and call requires_grad_()");
@@ -63,43 +61,53 @@ inline void check_parameter(const ParameterRef& ref) {
               kMaxNoiseParameters, " parameters, got more; use several optimizers");
 }
 
-/// Throws where two distinct tensors share an element in memory.
-inline void check_overlaps(const std::vector<ParameterRef>& refs) {
-  struct Span {
-    const char* begin;
-    const char* end;
-    const ParameterRef* ref;
-  };
-  std::vector<Span> spans;
-  for (const ParameterRef& ref : refs) {
-    const at::Tensor& tensor = ref.tensor;
-    if (tensor.numel() == 0) continue;
+/// The stretch of memory from a tensor's first to its last element.
+struct MemorySpan {
+  const char* begin;
+  const char* end;
+  const ParameterRef* ref;
+
+  explicit MemorySpan(const ParameterRef& parameter) : ref(&parameter) {
+    const at::Tensor& tensor = parameter.tensor;
     int64_t last = 0;
     for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
       last += (tensor.size(dim) - 1) * tensor.stride(dim);
     }
-    const char* begin = static_cast<const char*>(tensor.const_data_ptr());
-    spans.push_back({begin, begin + static_cast<size_t>(last + 1) * tensor.element_size(), &ref});
+    begin = static_cast<const char*>(tensor.const_data_ptr());
+    end = begin + (last + 1) * static_cast<int64_t>(tensor.element_size());
   }
-  std::sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.begin < b.begin; });
+};
 
-  // Interleaved slices (columns of one matrix) have overlapping spans and no common element.
-  const auto share_elements = [](const Span& a, const Span& b) {
-    const char* base = std::min(a.begin, b.begin);
-    const size_t size = a.ref->tensor.element_size();
-    const auto length = static_cast<int64_t>(static_cast<size_t>(std::max(a.end, b.end) - base) / size);
-    at::Tensor owners = at::zeros({length}, at::kByte);
-    const auto view = [&](const Span& span) {
-      const auto offset = static_cast<int64_t>(static_cast<size_t>(span.begin - base) / size);
-      return owners.as_strided(span.ref->tensor.sizes(), span.ref->tensor.strides(), offset);
-    };
-    view(a).fill_(1);
-    return view(b).any().item<bool>();
+/// Whether tensors with overlapping spans share an element: interleaved slices (columns of one
+/// matrix) do not.
+inline bool share_elements(const MemorySpan& a, const MemorySpan& b) {
+  const auto size = static_cast<int64_t>(a.ref->tensor.element_size());
+  if (b.ref->tensor.element_size() != a.ref->tensor.element_size()) return true;
+  const char* base = std::min(a.begin, b.begin);
+  at::Tensor taken = at::zeros({(std::max(a.end, b.end) - base) / size}, at::kByte);
+  const auto view = [&](const MemorySpan& span) {
+    return taken.as_strided(span.ref->tensor.sizes(), span.ref->tensor.strides(),
+                            (span.begin - base) / size);
   };
+  view(a).fill_(1);
+  return view(b).any().item<bool>();
+}
+
+/// Throws where two distinct tensors share an element in memory.
+inline void check_overlaps(const std::vector<ParameterRef>& refs) {
+  std::vector<MemorySpan> spans;
+  for (const ParameterRef& ref : refs) {
+    if (ref.tensor.numel() > 0 && !ref.tensor.is_meta()) spans.emplace_back(ref);
+  }
+  std::sort(spans.begin(), spans.end(),
+            [](const MemorySpan& a, const MemorySpan& b) { return a.begin < b.begin; });
   for (size_t i = 0; i < spans.size(); ++i) {
     for (size_t j = i + 1; j < spans.size() && spans[j].begin < spans[i].end; ++j) {
-      TORCH_CHECK(!share_elements(spans[i], spans[j]), "ivon: ", spans[i].ref->describe(), " and ",
-                  spans[j].ref->describe(),
+      const ParameterRef* first = spans[i].ref;
+      const ParameterRef* second = spans[j].ref;
+      if (first->index > second->index) std::swap(first, second);
+      TORCH_CHECK(!share_elements(spans[i], spans[j]), "ivon: ", first->describe(), " and ",
+                  second->describe(),
                   " are distinct tensors that overlap in memory; pass the one that holds both");
     }
   }

@@ -2,10 +2,10 @@
 // The parameters and options of an optimizer as its groups list them at this moment.
 #pragma once
 
-#include <ivon/detail/parameter_checks.hpp>
-#include <ivon/options.hpp>
 #include <torch/optim/optimizer.h>
 
+#include <ivon/detail/parameter_checks.hpp>
+#include <ivon/options.hpp>
 #include <string>
 #include <unordered_map>
 #include <vector>

@@ -6,12 +6,12 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
+
+#include <cstdint>
 #include <ivon/detail/gradient_mark.hpp>
 #include <ivon/detail/parameter_checks.hpp>
 #include <ivon/detail/two_buffers.hpp>
 #include <ivon/kernels/coefficients.hpp>
-
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -32,7 +32,7 @@ struct ParameterSlot {
 
   at::Tensor parameter;  // keeps the address that is the key
   TwoBuffers buffers;
-  GradientMark used;          // the gradient that the last harvest read
+  GradientMark used;         // the gradient that the last harvest read
   at::Tensor gradient_sum;   // over harvested samples; defined while there is one
   at::Tensor statistic_sum;  // likewise, of Estimator::statistic
 
@@ -126,8 +126,8 @@ class SamplingCore {
     live_ = std::move(sample);
   }
 
-  /// Shows the mean again. `drop`: an exception is leaving the scope. Does not throw; what should be
-  /// known is said by the next call (`report_damage`).
+  /// Shows the mean again. `drop`: an exception is leaving the scope. Does not throw; what should
+  /// be known is said by the next call (`report_damage`).
   void end_scope(bool drop) noexcept {
     if (!live_) return;
     try {
@@ -188,9 +188,10 @@ class SamplingCore {
   void restore_all() noexcept {
     for (DrawnParameter& drawn : live_->parameters) {
       if (drawn.slot->buffers.restore(drawn.written) || !damage_.empty()) continue;
-      damage_ = "ivon: " + drawn.ref.describe() +
-                " was resized or re-pointed while it showed a sample; its mean was put back and the "
-                "sample dropped; change a model's parameters outside sampled_params()";
+      damage_ =
+          "ivon: " + drawn.ref.describe() +
+          " was resized or re-pointed while it showed a sample; its mean was put back and the "
+          "sample dropped; change a model's parameters outside sampled_params()";
     }
     for (DrawnParameter& drawn : live_->parameters) {
       drawn.version_restored = version_of(drawn.ref.tensor);

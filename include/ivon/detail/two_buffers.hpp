@@ -5,8 +5,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/core/Storage.h>
-#include <ivon/noise.hpp>
 
+#include <ivon/noise.hpp>
 #include <utility>
 
 namespace ivon::detail {
@@ -22,14 +22,16 @@ class TwoBuffers {
   explicit TwoBuffers(at::Tensor parameter) : parameter_(std::move(parameter)) {}
 
   /// Allocates what `show` needs for the parameter's present layout and returns the tensor to write
-  /// the next sample to: shape, dtype and device of the parameter. May throw; the parameter is as it was.
+  /// the next sample to: shape, dtype and device of the parameter. May throw; the parameter is as
+  /// it was.
   at::Tensor& prepare() {
     switches_ = fills_storage(parameter_);
     const bool fits = second_.defined() && second_.options().type_equal(parameter_.options()) &&
                       second_.device() == parameter_.device() &&
                       second_.sizes() == parameter_.sizes() &&
                       (!has_memory_order(parameter_) || second_.strides() == parameter_.strides());
-    if (!fits) second_ = empty_in_memory_order(parameter_, parameter_.options().requires_grad(false));
+    if (!fits)
+      second_ = empty_in_memory_order(parameter_, parameter_.options().requires_grad(false));
     if (switches_) {
       copied_mean_.reset();
     } else if (!copied_mean_.defined() || !copied_mean_.is_same_size(second_) ||
@@ -52,10 +54,10 @@ class TwoBuffers {
     }
   }
 
-  /// Shows the mean again, bit for bit. `written`: the parameter was written while shown, so what it
-  /// holds is the sample. False where the parameter had been resized or re-pointed meanwhile: it has
-  /// its old storage and shape with the mean back then, or, when the storage itself was resized, the
-  /// mean in a storage of its own.
+  /// Shows the mean again, bit for bit. `written`: the parameter was written while shown, so what
+  /// it holds is the sample. False where the parameter had been resized or re-pointed meanwhile: it
+  /// has its old storage and shape with the mean back then, or, when the storage itself was
+  /// resized, the mean in a storage of its own.
   bool restore(bool written) noexcept {
     try {
       const bool resized = shown_.storage().nbytes() != bytes_;
@@ -91,8 +93,8 @@ class TwoBuffers {
                static_cast<int64_t>(tensor.storage().nbytes());
   }
 
-  // mutable_data_ptr materialises a copy-on-write buffer, so that its clones keep what they have and
-  // nothing can fail between the two switches.
+  // mutable_data_ptr materialises a copy-on-write buffer, so that its clones keep what they have
+  // and nothing can fail between the two switches.
   static void exchange(const c10::Storage& a, const c10::Storage& b) {
     (void)a.mutable_data_ptr();
     (void)b.mutable_data_ptr();

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // IVON as tensor expressions: any device and dtype, and the oracle for every faster kernel.
 //
-// m mean, h hess, g momentum, s = h + delta (`damped_hess`), hhat the Hessian estimate of this step.
-// All tensors of one call have one shape, device and dtype (float32 or float64), except where a
-// comment says otherwise. Only + - * / sqrt and comparisons are used, one rounding each, so results do
-// not depend on the number of threads. Callers hold a NoGradGuard.
+// m mean, h hess, g momentum, s = h + delta (`damped_hess`), hhat the Hessian estimate of this
+// step. All tensors of one call have one shape, device and dtype (float32 or float64), except where
+// a comment says otherwise. Only + - * / sqrt and comparisons are used, one rounding each, so
+// results do not depend on the number of threads. Callers hold a NoGradGuard.
 #pragma once
 
 #include <ATen/ATen.h>
-#include <ivon/kernels/coefficients.hpp>
 
 #include <cmath>
+#include <ivon/kernels/coefficients.hpp>
 
 namespace ivon::detail::aten {
 

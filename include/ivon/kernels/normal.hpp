@@ -2,8 +2,8 @@
 // The noise of IVON: (seed, domain, draw, parameter, block) -> 4096 standard normals. No LibTorch.
 //
 // Philox4x32-10 keys sixteen xoshiro128++ lanes, Box-Muller turns their words into normals. Every
-// operation is an integer operation or an IEEE-754 binary32 one (FMA, multiply, square root), so the
-// same bits come out of every processor, compiler and vector width. docs/noise.md is the
+// operation is an integer operation or an IEEE-754 binary32 one (FMA, multiply, square root), so
+// the same bits come out of every processor, compiler and vector width. docs/noise.md is the
 // specification with test vectors; archives name it by `kNoiseStreamId`.
 #pragma once
 
@@ -20,9 +20,10 @@
 
 namespace ivon::detail {
 
-inline constexpr int64_t kNoiseStreamId = 1;   // of docs/noise.md; changes with any bit of the stream
-inline constexpr int64_t kNoiseBlock = 4096;   // elements per block; a block can be made alone
-inline constexpr int kNoiseLanes = 16;         // xoshiro128++ generators that run side by side
+inline constexpr int64_t kNoiseStreamId =
+    1;  // of docs/noise.md; changes with any bit of the stream
+inline constexpr int64_t kNoiseBlock = 4096;  // elements per block; a block can be made alone
+inline constexpr int kNoiseLanes = 16;        // xoshiro128++ generators that run side by side
 inline constexpr int64_t kMaxNoiseParameters = int64_t{1} << 24;  // width of the parameter index
 
 /// Training and prediction draw from separate streams, so that evaluating never changes training.
@@ -37,15 +38,14 @@ struct NoiseKey {
 };
 
 /// Philox4x32-10 (Salmon et al., SC 2011): counter and key to four words.
-IVON_ALWAYS_INLINE std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter, uint32_t key0,
-                                                         uint32_t key1) {
+IVON_ALWAYS_INLINE std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter,
+                                                         uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53u} * counter[0];
     const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter[2];
-    counter = {static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key0,
-               static_cast<uint32_t>(product1),
-               static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key1,
-               static_cast<uint32_t>(product0)};
+    counter = {
+        static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key0, static_cast<uint32_t>(product1),
+        static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key1, static_cast<uint32_t>(product0)};
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
@@ -59,9 +59,9 @@ struct NoiseLanes {
   IVON_ALWAYS_INLINE NoiseLanes(const NoiseKey& key, uint32_t block) {
     for (uint32_t lane = 0; lane < kNoiseLanes; ++lane) {
       const uint32_t tag = key.parameter | lane << 24 | static_cast<uint32_t>(key.domain) << 28;
-      auto state = philox4x32_10({block, tag, static_cast<uint32_t>(key.draw),
-                                  static_cast<uint32_t>(key.draw >> 32)},
-                                 static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
+      auto state = philox4x32_10(
+          {block, tag, static_cast<uint32_t>(key.draw), static_cast<uint32_t>(key.draw >> 32)},
+          static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
       // The all-zero state is xoshiro's one fixed point.
       if ((state[0] | state[1] | state[2] | state[3]) == 0) state[0] = 1;
       for (size_t word = 0; word < 4; ++word) words[word][lane] = state[word];
@@ -104,7 +104,8 @@ IVON_ALWAYS_INLINE uint32_t bits_from_float(float value) {
 IVON_ALWAYS_INLINE float box_muller_radius(uint32_t word) {
   const float high = static_cast<float>(static_cast<int32_t>(word >> 16));
   const float low = static_cast<float>(static_cast<int32_t>(word & 0xFFFFu)) + 0.5f;
-  const uint32_t scaled = bits_from_float(std::fma(high, 65536.0f, low)) - 0x3F3504F3u;  // 1/sqrt(2)
+  const uint32_t scaled =
+      bits_from_float(std::fma(high, 65536.0f, low)) - 0x3F3504F3u;  // 1/sqrt(2)
   const float exponent = static_cast<float>(32 - (static_cast<int32_t>(scaled) >> 23));
   const float f = float_from_bits((scaled & 0x007FFFFFu) + 0x3F3504F3u) - 1.0f;
   float q = 0x1.65f14cp-4f;
@@ -139,8 +140,8 @@ IVON_ALWAYS_INLINE void box_muller_direction(uint32_t word, float& cosine, float
   sine = y * s;
 }
 
-/// The first `count` normals of one block, 0 <= count <= kNoiseBlock. Every two words of a lane make
-/// the elements 32 k + lane (cosine) and 32 k + 16 + lane (sine).
+/// The first `count` normals of one block, 0 <= count <= kNoiseBlock. Every two words of a lane
+/// make the elements 32 k + lane (cosine) and 32 k + 16 + lane (sine).
 IVON_ALWAYS_INLINE void fill_block(const NoiseKey& key, uint32_t block, float* out, int64_t count) {
   NoiseLanes lanes(key, block);
   uint32_t radius_words[kNoiseLanes], angle_words[kNoiseLanes];
@@ -167,7 +168,8 @@ inline void fill_block_portable(const NoiseKey& key, uint32_t block, float* out,
 }
 
 #if defined(__GNUC__) && defined(__x86_64__)
-// The same code with FMA as an instruction; the portable one calls the C library's, forty times slower.
+// The same code with FMA as an instruction; the portable one calls the C library's, forty times
+// slower.
 __attribute__((target("avx2,fma"))) inline void fill_block_fma(const NoiseKey& key, uint32_t block,
                                                                float* out, int64_t count) {
   fill_block(key, block, out, count);

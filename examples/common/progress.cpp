@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+namespace examples {
+namespace {
+
+constexpr double kTerminalSeconds = 0.1;
+constexpr double kPlainSeconds = 10;
+
+double seconds_between(std::chrono::steady_clock::time_point from,
+                       std::chrono::steady_clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+}  // namespace
+
+std::string duration(double seconds) {
+  const auto total = static_cast<int64_t>(std::max(seconds, 0.0) + 0.5);
+  const int64_t h = total / 3600, m = total / 60 % 60, s = total % 60;
+  return h > 0 ? fmt::format("{}:{:02}:{:02}", h, m, s) : fmt::format("{}:{:02}", m, s);
+}
+
+Progress::Progress(std::string label, int64_t examples, int64_t epochs, int64_t first_epoch)
+    : label_(std::move(label)),
+      examples_(examples),
+      epochs_(epochs),
+      epoch_(first_epoch),
+      terminal_(isatty(STDOUT_FILENO) == 1),
+      start_(Clock::now()),
+      epoch_start_(start_),
+      last_print_(start_) {}
+
+void Progress::update(int64_t count, double loss) {
+  done_run_ += count;
+  done_epoch_ += count;
+  loss_sum_ += loss * static_cast<double>(count);
+  const double since = seconds_between(last_print_, Clock::now());
+  if (since >= (terminal_ ? kTerminalSeconds : kPlainSeconds)) print(false);
+}
+
+double Progress::end_epoch() {
+  const auto now = Clock::now();
+  const double seconds = seconds_between(epoch_start_, now);
+  print(true);
+  ++epoch_;
+  epoch_start_ = now;
+  done_epoch_ = 0;
+  loss_sum_ = 0;
+  return seconds;
+}
+
+void Progress::print(bool epoch_end) {
+  last_print_ = Clock::now();
+  const double elapsed = std::max(seconds_between(start_, last_print_), 1e-9);
+  const double rate = static_cast<double>(done_run_) / elapsed;
+  const auto left = static_cast<double>((epochs_ - epoch_) * examples_ - done_epoch_);
+  const double loss = done_epoch_ > 0 ? loss_sum_ / static_cast<double>(done_epoch_) : 0;
+  const bool last = epoch_end && epoch_ + 1 == epochs_;
+  const std::string line = fmt::format(
+      "{} | epoch {:>2}/{} {:>3}% | loss {:.4f} | {:>6.0f} examples/s | {} {}", label_, epoch_ + 1,
+      epochs_, examples_ > 0 ? 100 * done_epoch_ / examples_ : 100, loss, rate,
+      last ? "took" : "ETA", duration(last ? elapsed : left / std::max(rate, 1e-9)));
+  if (terminal_) {
+    fmt::print("\r{:<100}{}", line, last ? "\n" : "");
+  } else {
+    fmt::print("{}\n", line);
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace examples

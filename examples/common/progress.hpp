@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// One progress line for a training run: loss, rate, time left.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace examples {
+
+// Redraws one line (with \r) where stdout is a terminal; prints a plain line every few seconds and
+// one at each epoch's end where it is not, so that logs stay short and readable.
+class Progress {
+ public:
+  // `label` names the run, `examples` is the size of one epoch, `first_epoch` (from 0) is where a
+  // resumed run goes on.
+  Progress(std::string label, int64_t examples, int64_t epochs, int64_t first_epoch = 0);
+
+  // `count` more examples were trained on with mean loss `loss`.
+  void update(int64_t count, double loss);
+
+  // Seconds of one epoch: from its first example to its last, progress printing included.
+  double end_epoch();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void print(bool epoch_end);
+
+  std::string label_;
+  int64_t examples_, epochs_, epoch_;
+  bool terminal_;
+  Clock::time_point start_, epoch_start_, last_print_;
+  int64_t done_run_ = 0, done_epoch_ = 0;  // examples in this run of the program, and epoch
+  double loss_sum_ = 0;                    // over this epoch's examples
+};
+
+// "1:05" for 65 s, "1:01:05" from an hour on.
+std::string duration(double seconds);
+
+}  // namespace examples

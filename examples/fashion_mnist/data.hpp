@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fashion-MNIST (Xiao et al., arXiv 1708.07747): 60,000 training and 10,000 test images of ten
+// kinds of clothing, 28 x 28 grey levels, in MNIST's file format.
+#pragma once
+
+#include <torch/types.h>
+
+#include <filesystem>
+
+namespace fashion_mnist {
+
+struct Split {
+  torch::Tensor images;   // [n, 1, 28, 28] float32, standardised by the training set's moments
+  torch::Tensor targets;  // [n] int64, 0..9
+};
+
+struct Data {
+  Split train, test;
+};
+
+// Reads the four files (plain or .gz) in `folder`. `train_limit` and `test_limit` > 0 keep that
+// many first examples. Throws std::runtime_error naming the file for anything missing or damaged.
+Data load(const std::filesystem::path& folder, int64_t train_limit = 0, int64_t test_limit = 0);
+
+}  // namespace fashion_mnist

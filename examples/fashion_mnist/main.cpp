@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fashion-MNIST with AdamW and with IVON: accuracy, likelihood and calibration side by side.
+//
+// Purpose  the same small convolutional network, the same batches, trained once with AdamW and once
+//          with IVON; then AdamW's prediction, IVON's at the posterior mean, and IVON's averaged
+//          over samples of the weights are scored on the test set.
+// Data     Fashion-MNIST's four IDX files (Debian: dataset-fashion-mnist), --data for another folder
+// Command  fashion_mnist              one seed, minutes on two cores
+//          fashion_mnist --seeds 3    the table of the README
+//          fashion_mnist --smoke      seconds, on a few examples: only shows that everything runs
+// Output   a table; reliability.png, uncertainty.png (gnuplot) and results.json in --out.
+//          The last lines of a real run stand in this folder's README.
+#include <fmt/format.h>
+#include <ivon/ivon.hpp>
+#include <torch/torch.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "common/gnuplot.hpp"
+#include "data.hpp"
+#include "evaluate.hpp"
+#include "network.hpp"
+#include "report.hpp"
+#include "settings.hpp"
+#include "train.hpp"
+
+namespace fashion_mnist {
+namespace {
+
+void add_options(CLI::App& app, Settings& s) {
+  app.add_option("--data", s.data, "folder with the four IDX files, plain or .gz")->capture_default_str();
+  app.add_option("--out", s.out, "folder for figures, JSON and checkpoints")->capture_default_str();
+  app.add_option("--epochs", s.epochs, "passes over the training set, each optimizer")
+      ->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--batch", s.batch, "examples per step")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--seeds", s.seeds, "runs per optimizer, with seeds 1, 2, ...")
+      ->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--lr", s.lr, "IVON: learning rate")->capture_default_str();
+  app.add_option("--ess", s.ess, "IVON: effective sample size; 0 = number of training examples")
+      ->capture_default_str();
+  app.add_option("--hess-init", s.hess_init, "IVON: initial Hessian")->capture_default_str();
+  app.add_option("--beta2", s.beta2, "IVON: decay of the Hessian's running average")->capture_default_str();
+  app.add_option("--weight-decay", s.weight_decay, "IVON: weight decay")->capture_default_str();
+  app.add_option("--samples", s.samples, "IVON: weight samples averaged at test time")
+      ->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--adamw-lr", s.adamw_lr, "AdamW: learning rate")->capture_default_str();
+  app.add_option("--adamw-weight-decay", s.adamw_weight_decay, "AdamW: weight decay")
+      ->capture_default_str();
+  app.add_option("--warmup", s.warmup, "share of the steps with rising learning rate, before the cosine")
+      ->capture_default_str()->check(CLI::Range(0.0, 1.0));
+  app.add_option("--threads", s.threads, "CPU threads; 0 = LibTorch's choice")
+      ->capture_default_str()->check(CLI::NonNegativeNumber);
+  app.add_flag("--resume", s.resume, "go on from the checkpoints in --out, written after each epoch");
+  app.add_flag("--smoke", s.smoke, "2 epochs on 2,000 examples, 4 samples: a test of the program");
+}
+
+// Fills in what depends on other settings and on the data.
+void complete(Settings& s, const Data& data) {
+  if (s.ess == 0) s.ess = static_cast<double>(data.train.images.size(0));
+  if (s.threads > 0) torch::set_num_threads(s.threads);
+  s.threads = torch::get_num_threads();
+}
+
+Method method(const std::string& name, const std::string& key, const std::string& colour) {
+  Method m;
+  m.name = name;
+  m.key = key;
+  m.colour = colour;
+  return m;
+}
+
+void run_adamw(Method& adamw, const Data& data, const Settings& settings, int64_t seed) {
+  torch::manual_seed(seed);
+  ConvNet model;
+  adamw.seconds_per_epoch.push_back(train_adamw(model, data.train, settings, seed));
+  adamw.probs.push_back(predict(model, data.test.images));
+}
+
+void run_ivon(Method& mean, Method& averaged, const Data& data, const Settings& settings, int64_t seed) {
+  torch::manual_seed(seed);  // the same initial weights as AdamW's
+  ConvNet model;
+  ivon::IVON optimizer(model->parameters(), ivon::IVONOptions(settings.lr)
+                                                .ess(settings.ess)
+                                                .hess_init(settings.hess_init)
+                                                .beta2(settings.beta2)
+                                                .weight_decay(settings.weight_decay));
+  mean.seconds_per_epoch.push_back(train_ivon(model, optimizer, data.train, settings, seed));
+  averaged.seconds_per_epoch.push_back(mean.seconds_per_epoch.back());
+  mean.probs.push_back(predict(model, data.test.images));
+  averaged.probs.push_back(predict_averaged(model, optimizer, data.test.images, settings.samples));
+}
+
+void run(Settings settings) {
+  if (settings.smoke) {
+    settings.epochs = 2;
+    settings.samples = 4;
+    settings.train_limit = 2000;
+    settings.test_limit = 1000;
+  }
+  std::filesystem::create_directories(settings.out);
+  const Data data = load(settings.data, settings.train_limit, settings.test_limit);
+  complete(settings, data);
+  fmt::print("Fashion-MNIST: {} training and {} test images; {} epochs, batch {}, {} threads\n",
+             data.train.images.size(0), data.test.images.size(0), settings.epochs, settings.batch,
+             settings.threads);
+
+  std::vector<Method> methods = {
+      method("AdamW", "adamw", examples::kOrange),
+      method("IVON at the mean", "ivon_mean", examples::kSky),
+      method(fmt::format("IVON, {} samples", settings.samples), "ivon_averaged", examples::kBlue)};
+  for (int64_t seed = 1; seed <= settings.seeds; ++seed) {
+    run_adamw(methods[0], data, settings, seed);
+    run_ivon(methods[1], methods[2], data, settings, seed);
+    for (Method& m : methods) m.scores.push_back(score(m.probs.back(), data.test.targets));
+  }
+
+  fmt::print("\n{}\n{}\n", results_table(methods, settings), verdict(methods[2], methods[0]));
+  write_json(methods, data.test.targets, settings);
+  const bool drawn = draw_figures(methods, data.test.targets, settings);
+  fmt::print("Written to {}: results.json{}\n", settings.out,
+             drawn ? ", reliability.png, uncertainty.png" : "; the figures' data and scripts");
+}
+
+}  // namespace
+}  // namespace fashion_mnist
+
+int main(int argc, char** argv) {
+  CLI::App app("Fashion-MNIST trained with AdamW and with IVON, side by side");
+  fashion_mnist::Settings settings;
+  fashion_mnist::add_options(app, settings);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    fashion_mnist::run(settings);
+  } catch (const c10::Error& error) {
+    fmt::print(stderr, "fashion_mnist: {}\n", error.what_without_backtrace());
+    return 1;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "fashion_mnist: {}\n", error.what());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The network: two convolutions and two linear layers, 206,922 parameters, no BatchNorm.
+#pragma once
+
+#include <torch/torch.h>
+
+namespace fashion_mnist {
+
+struct ConvNetImpl : torch::nn::Module {
+  ConvNetImpl() {
+    const auto conv = [](int64_t in, int64_t out) {
+      return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, /*kernel_size=*/3).padding(1));
+    };
+    conv1 = register_module("conv1", conv(1, 16));
+    conv2 = register_module("conv2", conv(16, 32));
+    hidden = register_module("hidden", torch::nn::Linear(32 * 7 * 7, 128));
+    output = register_module("output", torch::nn::Linear(128, 10));
+  }
+
+  // images [n, 1, 28, 28] -> logits [n, 10]
+  torch::Tensor forward(const torch::Tensor& images) {
+    torch::Tensor x = torch::max_pool2d(torch::relu(conv1->forward(images)), 2);  // [n, 16, 14, 14]
+    x = torch::max_pool2d(torch::relu(conv2->forward(x)), 2);                     // [n, 32, 7, 7]
+    x = torch::relu(hidden->forward(x.flatten(1)));                               // [n, 128]
+    return output->forward(x);
+  }
+
+  torch::nn::Conv2d conv1{nullptr}, conv2{nullptr};
+  torch::nn::Linear hidden{nullptr}, output{nullptr};
+};
+TORCH_MODULE(ConvNet);
+
+}  // namespace fashion_mnist

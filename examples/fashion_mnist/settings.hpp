@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run of the program is told, with the defaults that the README's table was made with.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace fashion_mnist {
+
+struct Settings {
+  std::string data = "/usr/share/datasets/fashion-mnist";
+  std::string out = "fashion_mnist_results";
+  int64_t epochs = 20;
+  int64_t batch = 100;
+  int64_t seeds = 1;
+  double warmup = 0.05;  // share of the steps with a rising learning rate, then cosine to 0
+
+  double adamw_lr = 1e-3;
+  double adamw_weight_decay = 1e-2;
+
+  double lr = 0.1;
+  double ess = 0;  // 0: the number of training examples
+  double hess_init = 0.1;
+  double beta2 = 0.9999;
+  double weight_decay = 2e-4;
+  int64_t samples = 32;  // weight samples averaged at test time
+
+  int threads = 0;  // 0: LibTorch's choice
+  bool resume = false;
+  bool smoke = false;
+  int64_t train_limit = 0;  // 0: all examples
+  int64_t test_limit = 0;
+};
+
+}  // namespace fashion_mnist

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bodies of ivon::IVON: save and load. Included by optimizer.hpp only.
+#pragma once
+
+#include <ivon/detail/checkpoint.hpp>
+#include <ivon/optimizer.hpp>
+
+namespace ivon {
+
+template <class E>
+void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
+  core().refuse_while_live("save()");
+  TORCH_CHECK(
+      !core().has_samples(),
+      "ivon: save() between a sample and its step() would lose the sample; call step() first");
+  const detail::PlainTensors plain;
+  detail::Checkpoint checkpoint{E::kName, noise_, skipped_elements(), defaults_of_ivon(), {}};
+  const auto lists = detail::list_parameters(param_groups_);
+  for (size_t g = 0; g < lists.size(); ++g) {
+    auto& group = checkpoint.groups.emplace_back();
+    group.options = detail::complete_options(param_groups_[g].options(), defaults_of_ivon(), g);
+    for (const detail::ParameterRef& ref : lists[g]) {
+      auto& entry = group.parameters.emplace_back();
+      entry.sizes = ref.tensor.sizes().vec();
+      entry.dtype = c10::toString(ref.tensor.scalar_type());
+      if (const IVONParamState* state = find_state(ref.tensor)) {
+        entry.state = *state;
+        if (state->mean().defined()) entry.state->mean(mean(ref.tensor));
+      }
+    }
+  }
+  checkpoint.write(archive);
+}
+
+template <class E>
+void IVON<E>::load(torch::serialize::InputArchive& archive) {
+  core().refuse_while_live("load()");
+  const detail::PlainTensors plain;
+  detail::Checkpoint checkpoint = detail::Checkpoint::read(archive);
+  const auto lists = detail::list_parameters(param_groups_);
+  checkpoint.check_fits(E::kName, lists);
+  TORCH_CHECK(
+      !checkpoint.defaults.sample_on_step(),
+      "ivon: the archive was written with sample_on_step, which this version cannot resume");
+
+  decltype(state_) states;  // all allocations before the first change
+  for (size_t g = 0; g < lists.size(); ++g) {
+    for (size_t p = 0; p < lists[g].size(); ++p) {
+      const at::Tensor& param = lists[g][p].tensor;
+      const auto& stored = checkpoint.groups[g].parameters[p].state;
+      if (!stored) continue;
+      const auto on_parameter = [&](const at::Tensor& tensor) {
+        const auto options = param.options().requires_grad(false).dtype(detail::state_dtype(param));
+        return detail::empty_in_memory_order(param, options).copy_(tensor);
+      };
+      auto state = std::make_unique<IVONParamState>();
+      state->hess(on_parameter(stored->hess())).momentum(on_parameter(stored->momentum()));
+      if (stored->mean().defined()) state->mean(on_parameter(stored->mean()));
+      state->step(stored->step());
+      states[param.unsafeGetTensorImpl()] = std::move(state);
+    }
+  }
+  at::Tensor skipped = at::full({}, checkpoint.skipped, at::kLong);
+
+  core().drop_samples();
+  state_ = std::move(states);
+  noise_ = checkpoint.noise;
+  skipped_ = {std::move(skipped)};
+  static_cast<IVONOptions&>(*defaults_) = checkpoint.defaults;
+  for (size_t g = 0; g < lists.size(); ++g) {
+    static_cast<IVONOptions&>(param_groups_[g].options()) = checkpoint.groups[g].options;
+  }
+}
+
+}  // namespace ivon

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every tolerance of the tests, with its reason. Relative errors are relative_error() of
+// support.hpp: the largest difference over the largest magnitude of the expected tensor.
+#pragma once
+
+namespace ivon_test::tolerance {
+
+// float64 against ivon-opt, up to twenty steps: rounding (2e-16 each), and the noise read back as
+// theta - mean, which costs |theta| / sigma * 1e-16. Largest measured: 4.1e-14.
+inline constexpr double kGoldenFloat64 = 1e-12;
+
+// float32 against ivon-opt: as above with 6e-8. Largest measured: 6.9e-7.
+inline constexpr double kGoldenFloat32 = 2e-6;
+
+// Learning rates against Python's, absolute and relative: its schedulers multiply step by step,
+// ours have a closed form.
+inline constexpr double kSchedule = 1e-14;
+
+// Metrics of float32 probabilities in [0, 1], absolute: torchmetrics sums in float32, and rows that
+// sum to 1 +- 1e-7 were normalised for scikit-learn.
+inline constexpr double kMetricFloat32 = 5e-7;
+
+// Averaged predictions against the definition in float64, absolute: entropies up to log 10, 16
+// samples; the float32 log-sum grows by a rounding of 6e-8 * log S a sample, hence the wider bound
+// for 1000 samples.
+inline constexpr double kPredictionFloat64 = 1e-14;
+inline constexpr double kPredictionFloat32 = 2e-6;
+inline constexpr double kPredictionFloat32Long = 2e-5;
+
+// Known posteriors, averaged over 256 or 1024 independent runs. Precision (relative): bias of 0.3 %
+// from the quadratic term of the update, standard error 0.3 %. Mean, in posterior standard
+// deviations: fluctuation 0.1, standard error 0.006. Variance of shown samples (relative): 256 * 64
+// draws, standard error 1.1 %, and E[1/h] > 1/E[h] by 0.3 %. Predictive probabilities (absolute):
+// the mean's fluctuation adds 1 % of variance, Monte Carlo error below 0.003.
+inline constexpr double kKnownPrecision = 0.01;
+inline constexpr double kKnownMean = 0.03;
+inline constexpr double kKnownVariance = 0.05;
+inline constexpr double kKnownPredictive = 0.008;
+
+}  // namespace ivon_test::tolerance
