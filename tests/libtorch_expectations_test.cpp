@@ -12,61 +12,12 @@
 
 #include "ivon/ivon.hpp"
 #include "support.hpp"
+#include "xor.hpp"
 
 namespace {
 
+using namespace ivon_test;  // NOLINT: the helpers of this file
 using torch::optim::OptimizerParamGroup;
-
-const torch::Tensor& xor_inputs() {
-  static const auto x = torch::tensor({{0.F, 0.F}, {0.F, 1.F}, {1.F, 0.F}, {1.F, 1.F}});
-  return x;
-}
-const torch::Tensor& xor_targets() {
-  static const auto y = torch::tensor({{0.F}, {1.F}, {1.F}, {0.F}});
-  return y;
-}
-
-torch::nn::Sequential xor_model(uint64_t seed = ivon_test::kSeed) {
-  torch::manual_seed(seed);
-  return torch::nn::Sequential(torch::nn::Linear(2, 8), torch::nn::Tanh(), torch::nn::Linear(8, 1));
-}
-
-torch::Tensor xor_loss(torch::nn::Sequential& model) {
-  return torch::nn::functional::binary_cross_entropy_with_logits(model->forward(xor_inputs()),
-                                                                 xor_targets());
-}
-
-ivon::IVONOptions xor_options() { return ivon::IVONOptions(1.0).ess(1e4).weight_decay(1e-6); }
-
-// Loop 1 of the API for `steps` steps.
-template <class Optimizer>
-void train_xor(Optimizer& optimizer, torch::nn::Sequential& model, int steps) {
-  for (int t = 0; t < steps; ++t) {
-    optimizer.zero_grad();
-    {
-      const auto sample = optimizer.sampled_params();
-      xor_loss(model).backward();
-    }
-    optimizer.step();
-  }
-}
-
-double xor_loss_at_mean(torch::nn::Sequential& model) {
-  torch::NoGradGuard no_grad;
-  return xor_loss(model).item<double>();
-}
-
-std::vector<torch::Tensor> copies(const std::vector<torch::Tensor>& tensors) {
-  std::vector<torch::Tensor> out;
-  for (const auto& tensor : tensors) out.push_back(tensor.detach().clone());
-  return out;
-}
-
-void expect_same(const std::vector<torch::Tensor>& a, const std::vector<torch::Tensor>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (size_t i = 0; i < a.size(); ++i)
-    EXPECT_TRUE(ivon_test::same_bits(a[i], b[i])) << "parameter " << i;
-}
 
 template <class Estimator>
 class Expectations : public ::testing::Test {
@@ -344,72 +295,6 @@ TYPED_TEST(Expectations, StateIsReachableThroughTheBaseClass) {
     EXPECT_EQ(state.hess().sizes(), param.sizes());
     EXPECT_EQ(state.momentum().sizes(), param.sizes());
   }
-}
-
-struct Trainer {  // an optimizer as a member
-  torch::nn::Sequential model = xor_model();
-  ivon::IVON<> optimizer{model->parameters(), xor_options()};
-};
-
-TEST_F(LibtorchExpectations, MemberMovedAndHeapAllocatedTrainTheSame) {
-  Trainer member;
-  member.optimizer.manual_seed(11);
-  train_xor(member.optimizer, member.model, 6);
-
-  Trainer source;
-  source.optimizer.manual_seed(11);
-  train_xor(source.optimizer, source.model, 3);
-  ivon::IVON<> moved(std::move(source.optimizer));
-  train_xor(moved, source.model, 3);
-  expect_same(member.model->parameters(), source.model->parameters());
-
-  auto heap_model = xor_model();
-  const auto heap = std::make_unique<ivon::IVON<>>(heap_model->parameters(), xor_options());
-  heap->manual_seed(11);
-  train_xor(*heap, heap_model, 6);
-  expect_same(member.model->parameters(), heap_model->parameters());
-}
-
-TEST_F(LibtorchExpectations, MovedWithAPendingSampleAndWithALivingScope) {
-  auto plain_model = xor_model();
-  ivon::IVON<> plain(plain_model->parameters(), xor_options());
-  plain.manual_seed(5);
-  train_xor(plain, plain_model, 2);
-
-  auto model = xor_model();
-  ivon::IVON<> first(model->parameters(), xor_options());
-  first.manual_seed(5);
-  const auto mean = copies(model->parameters());
-  auto scope = std::make_unique<ivon::SampledParams>(first.sampled_params());
-  ivon::IVON<> second(std::move(first));  // while the scope lives
-  xor_loss(model).backward();
-  scope.reset();
-  expect_same(mean, model->parameters());
-  ivon::IVON<> third(std::move(second));  // while the sample is pending
-  third.step();
-  train_xor(third, model, 1);
-  expect_same(plain_model->parameters(), model->parameters());
-}
-
-TEST_F(LibtorchExpectations, TheScopeOutlivesTheOptimizer) {
-  auto model = xor_model();
-  const auto mean = copies(model->parameters());
-  {
-    auto optimizer = std::make_unique<ivon::IVON<>>(model->parameters(), xor_options());
-    const auto scope = optimizer->sampled_params();
-    optimizer.reset();
-  }
-  expect_same(mean, model->parameters());
-}
-
-TEST_F(LibtorchExpectations, IsNotCopied) {
-  static_assert(!std::is_copy_constructible_v<ivon::IVON<>>);
-  static_assert(!std::is_copy_assignable_v<ivon::IVON<>>);
-  static_assert(std::is_move_constructible_v<ivon::IVON<>>);
-  static_assert(!std::is_copy_constructible_v<ivon::SampledParams>);
-  static_assert(std::is_move_constructible_v<ivon::SampledParams>);
-  static_assert(std::is_nothrow_destructible_v<ivon::SampledParams>);
-  static_assert(std::is_base_of_v<torch::optim::Optimizer, ivon::IVON<>>);
 }
 
 TEST_F(LibtorchExpectations, ProducesTheSameRunForTheSameTorchSeed) {

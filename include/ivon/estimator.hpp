@@ -11,7 +11,7 @@
 
 namespace ivon {
 
-/// The paper's reparametrisation estimator (Shen et al. 2024, Algorithm 1, line 4), from Price's
+/// The paper's reparametrisation estimator (Shen et al. 2024, Algorithm 1), from Price's
 /// theorem: hhat = lambda (h + delta) (theta - m) ghat. Unbiased; may be negative.
 struct PriceEstimator {
   static constexpr const char* kName = "price";

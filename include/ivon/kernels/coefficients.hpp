@@ -14,9 +14,9 @@ struct PosteriorScale {
   double hess_floor;    // smallest h that is written or read; hess_floor + weight_decay > 0
 
   /// The floor keeps h + delta at 2^-16 delta or, without delta, at 2^-40 of where h started. The
-  /// update alone keeps it positive in exact arithmetic only (paper, section 3, eq. 11): float32
-  /// rounds h to -delta after some 24 hostile steps, and weight_decay may be lowered on the way.
-  /// 2^-16 leaves h + delta eight correct bits in float32.
+  /// update alone keeps it positive in exact arithmetic only: float32 rounds h to -delta after some
+  /// tens of hostile steps, each of which halves h + delta, and weight_decay may be lowered on the
+  /// way. 2^-16 leaves h + delta eight correct bits in float32.
   PosteriorScale(double ess_value, double weight_decay_value, double hess_init)
       : ess(ess_value),
         weight_decay(weight_decay_value),
