@@ -4,6 +4,7 @@
 // compares every state tensor.
 
 #include <gtest/gtest.h>
+#include <torch/torch.h>
 
 #include <fstream>
 #include <memory>

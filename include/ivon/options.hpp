@@ -100,8 +100,10 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   }
   friend bool operator!=(const IVONOptions& a, const IVONOptions& b) { return !(a == b); }
 
-  void serialize(torch::serialize::InputArchive& archive) override;
-  void serialize(torch::serialize::OutputArchive& archive) const override;
+  // inline already here: otherwise it is the key function, and every file that includes this header
+  // compiles the vtable and all it refers to (2 s).
+  inline void serialize(torch::serialize::InputArchive& archive) override;
+  inline void serialize(torch::serialize::OutputArchive& archive) const override;
   double get_lr() const override { return lr_; }
   void set_lr(const double value) override { lr(value); }
 

@@ -26,8 +26,10 @@ class IVONParamState : public torch::optim::OptimizerCloneableParamState<IVONPar
   TORCH_ARG(int64_t, step) = 0;
 
  public:
-  void serialize(torch::serialize::InputArchive& archive) override;
-  void serialize(torch::serialize::OutputArchive& archive) const override;
+  // inline already here: otherwise it is the key function, and every file that includes this header
+  // compiles the vtable and all it refers to (2 s).
+  inline void serialize(torch::serialize::InputArchive& archive) override;
+  inline void serialize(torch::serialize::OutputArchive& archive) const override;
 };
 
 inline void IVONParamState::serialize(torch::serialize::OutputArchive& archive) const {

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records golden trajectories of ivon-opt: writes ivon_opt.json beside this file.
 
-ivon-opt is the IVON authors' own package (PyPI, GPL-3.0).  It is run here as a black box: its numbers are
-recorded, none of its code is in this project.  What is recorded of every step: the weights theta that each
+ivon-opt is the IVON authors' own package (PyPI, GPL-3.0).  It is run here and its numbers are recorded;
+none of its code is in this project.  What is recorded of every step: the weights theta that each
 sample showed, the gradient taken at them, and the mean, Hessian and momentum after the step.  A test can
 then inject the same theta and gradient into another implementation and compare the three state tensors.
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second implementation of the noise stream: writes noise.json beside this file.
 
-Written from docs/noise.md alone, in numpy, so that the C++ code and the specification check each other.
+Follows docs/noise.md, in numpy and without the C++ code, so that code and specification check each other.
 It first checks itself against the published Philox vectors and against every table under "Test vectors"
 in docs/noise.md.
 
