@@ -89,8 +89,9 @@ std::filesystem::path find_idx(const std::filesystem::path& folder, const std::s
     const auto path = folder / (name + suffix);
     if (std::filesystem::is_regular_file(path)) return path;
   }
-  throw std::runtime_error(fmt::format("{} has neither {} nor {}.gz; name the right folder with --data",
-                                       folder.string(), name, name));
+  throw std::runtime_error(
+      fmt::format("{} has neither {} nor {}.gz; name the right folder with --data", folder.string(),
+                  name, name));
 }
 
 at::Tensor read_idx(const std::filesystem::path& file, int dims) {
@@ -99,8 +100,9 @@ at::Tensor read_idx(const std::filesystem::path& file, int dims) {
   at::Tensor elements = at::empty(sizes, at::kByte);
   const int64_t got = reader.read(elements.data_ptr<uint8_t>(), elements.numel());
   if (got < elements.numel()) {
-    fail(file, fmt::format("is truncated: its header announces {} bytes of data, got {}; fetch it again",
-                           elements.numel(), got));
+    fail(file,
+         fmt::format("is truncated: its header announces {} bytes of data, got {}; fetch it again",
+                     elements.numel(), got));
   }
   uint8_t extra = 0;
   if (reader.read(&extra, 1) != 0) {

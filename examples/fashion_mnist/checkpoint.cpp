@@ -12,7 +12,8 @@ namespace {
 std::string training_settings(const Settings& s, const std::string& name) {
   const std::string common = fmt::format("epochs {} batch {} warmup {} train-limit {}", s.epochs,
                                          s.batch, s.warmup, s.train_limit);
-  if (name == "AdamW") return fmt::format("{} lr {} weight-decay {}", common, s.adamw_lr, s.adamw_weight_decay);
+  if (name == "AdamW")
+    return fmt::format("{} lr {} weight-decay {}", common, s.adamw_lr, s.adamw_weight_decay);
   return fmt::format("{} lr {} ess {} hess-init {} beta2 {} weight-decay {}", common, s.lr, s.ess,
                      s.hess_init, s.beta2, s.weight_decay);
 }

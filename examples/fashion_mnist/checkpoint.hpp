@@ -2,9 +2,8 @@
 // One file per training run with everything it needs to go on: model, optimizer, schedule, epoch.
 #pragma once
 
-#include <ivon/schedulers.hpp>
-
 #include <filesystem>
+#include <ivon/schedulers.hpp>
 #include <string>
 
 #include "network.hpp"

@@ -3,7 +3,6 @@
 
 #include <ivon/posterior/metrics.hpp>
 #include <ivon/posterior/predict.hpp>
-
 #include <vector>
 
 namespace fashion_mnist {
@@ -26,7 +25,9 @@ torch::Tensor predict(ConvNet& model, const torch::Tensor& images) {
 
 torch::Tensor predict_averaged(ConvNet& model, ivon::IVON<>& optimizer, const torch::Tensor& images,
                                int64_t samples) {
-  return ivon::predict(optimizer, [&] { return logits(model, images); }, samples).probs;
+  return ivon::predict(
+             optimizer, [&] { return logits(model, images); }, samples)
+      .probs;
 }
 
 Scores score(const torch::Tensor& probs, const torch::Tensor& targets) {

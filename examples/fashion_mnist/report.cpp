@@ -2,14 +2,14 @@
 #include "report.hpp"
 
 #include <fmt/format.h>
-#include <ivon/posterior/metrics.hpp>
-#include <ivon/version.hpp>
 #include <torch/version.h>
 
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <ivon/posterior/metrics.hpp>
+#include <ivon/version.hpp>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -104,8 +104,7 @@ std::string results_table(const std::vector<Method>& methods, const Settings& se
                     fmt::format("{:.1f}", s.seconds.mean)});
   }
   return fmt::format("Fashion-MNIST test set, {} epochs, {} seed{}\n", settings.epochs,
-                     settings.seeds,
-                     settings.seeds > 1 ? "s (mean ± standard error)" : "") +
+                     settings.seeds, settings.seeds > 1 ? "s (mean ± standard error)" : "") +
          examples::format_table({"", "accuracy %", "NLL", "ECE", "s/epoch"}, rows);
 }
 

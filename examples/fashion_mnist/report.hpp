@@ -14,12 +14,12 @@ namespace fashion_mnist {
 
 // One row of the table: one way to predict, over all seeds.
 struct Method {
-  std::string name;                      // "IVON at the mean"
-  std::string key;                       // "ivon_mean", for JSON and file names
-  std::string colour;                    // of its curves
-  std::vector<Scores> scores;            // one per seed
-  std::vector<double> seconds_per_epoch; // one per seed
-  std::vector<torch::Tensor> probs;      // one per seed, [n, 10]
+  std::string name;                       // "IVON at the mean"
+  std::string key;                        // "ivon_mean", for JSON and file names
+  std::string colour;                     // of its curves
+  std::vector<Scores> scores;             // one per seed
+  std::vector<double> seconds_per_epoch;  // one per seed
+  std::vector<torch::Tensor> probs;       // one per seed, [n, 10]
 };
 
 // The table as text, mean ± standard error over the seeds.
@@ -33,7 +33,8 @@ std::string verdict(const Method& ours, const Method& base);
 bool draw_figures(const std::vector<Method>& methods, const torch::Tensor& targets,
                   const Settings& settings);
 
-// Writes settings, scores per seed, means, errors and reliability bins to settings.out/results.json.
+// Writes settings, scores per seed, means, errors and reliability bins to
+// settings.out/results.json.
 void write_json(const std::vector<Method>& methods, const torch::Tensor& targets,
                 const Settings& settings);
 

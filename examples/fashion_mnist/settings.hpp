@@ -18,9 +18,9 @@ struct Settings {
   double adamw_lr = 1e-3;
   double adamw_weight_decay = 1e-2;
 
-  double lr = 0.1;
+  double lr = 0.3;
   double ess = 0;  // 0: the number of training examples
-  double hess_init = 0.1;
+  double hess_init = 0.05;
   double beta2 = 0.9999;
   double weight_decay = 2e-4;
   int64_t samples = 32;  // weight samples averaged at test time

@@ -3,15 +3,15 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
-#include <ivon/schedulers.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <ivon/schedulers.hpp>
 
-#include "common/progress.hpp"
 #include "checkpoint.hpp"
+#include "common/progress.hpp"
 
 namespace fashion_mnist {
 namespace {
@@ -84,7 +84,8 @@ double train_ivon(ConvNet& model, ivon::IVON<>& optimizer, const Split& train,
                       optimizer.zero_grad();
                       torch::Tensor loss;
                       {
-                        auto sample = optimizer.sampled_params();  // weights drawn from the posterior
+                        auto sample =
+                            optimizer.sampled_params();  // weights drawn from the posterior
                         loss = torch::cross_entropy_loss(model->forward(images), targets);
                         loss.backward();
                       }  // the posterior mean again

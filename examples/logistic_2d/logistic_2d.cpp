@@ -11,12 +11,12 @@
 // Output   largest differences of probability, and logistic_2d.png (gnuplot) in --out.
 //          The last lines of a real run stand in this folder's README.
 #include <fmt/format.h>
-#include <ivon/ivon.hpp>
 #include <torch/torch.h>
 
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>
+#include <ivon/ivon.hpp>
 #include <string>
 #include <vector>
 
@@ -25,9 +25,9 @@
 namespace {
 
 constexpr int64_t kExamples = 60;
-constexpr double kPlane = 6;        // predictions are compared at |x1|, |x2| <= kPlane ...
-constexpr int64_t kPlaneGrid = 61;  // ... on a grid of kPlaneGrid^2 points
-constexpr double kWeights = 8;      // the quadrature covers |w1|, |w2| <= kWeights ...
+constexpr double kPlane = 6;          // predictions are compared at |x1|, |x2| <= kPlane ...
+constexpr int64_t kPlaneGrid = 121;   // ... on a grid of kPlaneGrid^2 points
+constexpr double kWeights = 8;        // the quadrature covers |w1|, |w2| <= kWeights ...
 constexpr int64_t kWeightGrid = 801;  // ... with kWeightGrid^2 points, 0.02 apart
 
 struct Settings {
@@ -46,7 +46,8 @@ struct Data {
 Data make_data() {
   const torch::Tensor y = torch::arange(kExamples).remainder(2).to(torch::kDouble);
   const torch::Tensor centre = torch::tensor({0.8, 0.3}, torch::kDouble);
-  const torch::Tensor x = (2 * y - 1).unsqueeze(1) * centre + torch::randn({kExamples, 2}, torch::kDouble);
+  const torch::Tensor x =
+      (2 * y - 1).unsqueeze(1) * centre + torch::randn({kExamples, 2}, torch::kDouble);
   return {x, y};
 }
 
@@ -117,25 +118,31 @@ bool draw(const std::filesystem::path& out, const Data& data, const torch::Tenso
     if ((i + 1) % kPlaneGrid == 0) rows.push_back({});  // gnuplot: the end of a scan line
   }
   for (int64_t i = 0; i < kExamples; ++i) {
-    classes.push_back({data.x[i][0].item<double>(), data.x[i][1].item<double>(), data.y[i].item<double>()});
+    classes.push_back(
+        {data.x[i][0].item<double>(), data.x[i][1].item<double>(), data.y[i].item<double>()});
   }
   examples::write_data(out / "plane.dat", "x1 x2 p_exact p_ivon p_plug_in", rows);
   examples::write_data(out / "classes.dat", "x1 x2 class", classes);
   std::string script = fmt::format(
       "set xrange [-{0}:{0}]\nset yrange [-{0}:{0}]\nset xtics 3\nset ytics 3\nset cbrange [0:1]\n"
       "set palette defined (0 '{1}', 0.5 '#FFFFFF', 1 '{2}')\nset size ratio 1\nunset colorbox\n"
-      "set cbtics 0.25\nset xlabel 'x_1'\nset view map\nset table 'contours.dat'\nset contour base\n"
+      "set cbtics 0.25\nset xlabel 'x_1'\nset view map\nset table 'contours.dat'\nset contour "
+      "base\n"
       "unset surface\nset cntrparam levels discrete 0.05, 0.25, 0.5, 0.75, 0.95\n",
       kPlane, examples::kOrange, examples::kBlue);
   for (size_t i = 0; i < predictions.size(); ++i) {
-    script += fmt::format("set table 'contours-{0}.dat'\nsplot 'plane.dat' using 1:2:{1}\nunset table\n", i, i + 3);
+    script += fmt::format(
+        "set table 'contours-{0}.dat'\nsplot 'plane.dat' using 1:2:{1}\nunset table\n", i, i + 3);
   }
-  script += "unset contour\nset multiplot\nset tmargin at screen 0.88\nset bmargin at screen 0.15\n";
+  script +=
+      "unset contour\nset multiplot\nset tmargin at screen 0.88\nset bmargin at screen 0.15\n";
   for (size_t i = 0; i < predictions.size(); ++i) {
     const double left = 0.055 + 0.295 * static_cast<double>(i);
     script += fmt::format(
-        "set lmargin at screen {:.3f}\nset rmargin at screen {:.3f}\nset title '{{/:Bold {}}}'\nset ylabel {}\n{}"
-        "plot 'plane.dat' using 1:2:{} with image, 'contours-{}.dat' using 1:2 with lines lw 1 lc rgb '#555555', \\\n"
+        "set lmargin at screen {:.3f}\nset rmargin at screen {:.3f}\nset title '{{/:Bold "
+        "{}}}'\nset ylabel {}\n{}"
+        "plot 'plane.dat' using 1:2:{} with image, 'contours-{}.dat' using 1:2 with lines lw 1 lc "
+        "rgb '#555555', \\\n"
         "  'classes.dat' using 1:($3<0.5?$2:NaN) with points pt 7 ps 0.8 lc rgb '#8A3B00', \\\n"
         "  '' using 1:($3>0.5?$2:NaN) with points pt 5 ps 0.75 lc rgb '#003F66'\n",
         left, left + 0.265, titles[i], i == 0 ? "'x_2'" : "''",
@@ -178,13 +185,15 @@ void run(Settings settings) {
   const torch::Tensor std = torch::matmul(posterior, (weights - mean).square()).sqrt();
   const torch::Tensor m = model->weight.detach().squeeze(0);
   const torch::Tensor s =
-      (kExamples * (optimizer.param_state(model->weight).hess().squeeze(0) + 1.0 / kExamples)).rsqrt();
+      (kExamples * (optimizer.param_state(model->weight).hess().squeeze(0) + 1.0 / kExamples))
+          .rsqrt();
   fmt::print("weights, exact: {:.3f} ± {:.3f}, {:.3f} ± {:.3f}\n", mean[0].item<double>(),
              std[0].item<double>(), mean[1].item<double>(), std[1].item<double>());
   fmt::print("weights, IVON:  {:.3f} ± {:.3f}, {:.3f} ± {:.3f}\n", m[0].item<double>(),
              s[0].item<double>(), m[1].item<double>(), s[1].item<double>());
-  fmt::print("largest difference from the exact probability: IVON {:.3f}, best weights only {:.3f}\n",
-             largest_difference(ours, exact), largest_difference(plug_in, exact));
+  fmt::print(
+      "largest difference from the exact probability: IVON {:.3f}, best weights only {:.3f}\n",
+      largest_difference(ours, exact), largest_difference(plug_in, exact));
   std::filesystem::create_directories(settings.out);
   if (draw(settings.out, data, points, {exact, ours, plug_in},
            {"Exact (quadrature)", "IVON, averaged", "Best weights only"})) {
@@ -197,7 +206,8 @@ void run(Settings settings) {
 int main(int argc, char** argv) {
   CLI::App app("Two-weight logistic regression: IVON against the exact posterior");
   Settings settings;
-  app.add_option("--out", settings.out, "folder for the figure and its data")->capture_default_str();
+  app.add_option("--out", settings.out, "folder for the figure and its data")
+      ->capture_default_str();
   app.add_option("--steps", settings.steps, "training steps")
       ->capture_default_str()
       ->check(CLI::Range(10, 10'000'000));

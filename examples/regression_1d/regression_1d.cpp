@@ -12,13 +12,13 @@
 // Output   doubt and noise on the data and in the gap, and regression_1d.png (gnuplot) in --out.
 //          The last lines of a real run stand in this folder's README.
 #include <fmt/format.h>
-#include <ivon/ivon.hpp>
 #include <torch/torch.h>
 
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <exception>
 #include <filesystem>
+#include <ivon/ivon.hpp>
 #include <string>
 #include <vector>
 
@@ -151,11 +151,14 @@ bool draw(const std::filesystem::path& out, const Data& data, const torch::Tenso
   examples::write_data(out / "curves.dat", "x mean doubt_std total_std truth", curves);
   const std::string script = fmt::format(
       "set xrange [-{0}:{0}]\nset yrange [-2.2:2.2]\nset xlabel 'x'\nset ylabel 'y'\n"
-      "set style fill solid noborder\nset key top left Left reverse maxrows 3 width -2\n"
-      "set object 1 rect from -{1},graph 0 to {1},graph 1 fc rgb '#F4F4F4' fs solid noborder behind\n"
+      "set style fill solid noborder\nset key outside top center horizontal Left reverse width 1 "
+      "samplen 3\n"
+      "set object 1 rect from -{1},graph 0 to {1},graph 1 fc rgb '#F4F4F4' fs solid noborder "
+      "behind\n"
       "set label 1 'no data' at 0,-2.0 center textcolor rgb '#666666'\n"
       "band(s) = 2 * s\n"
-      "plot 'curves.dat' using 1:($2-band($4)):($2+band($4)) with filledcurves lc rgb '#CFE5F3' title "
+      "plot 'curves.dat' using 1:($2-band($4)):($2+band($4)) with filledcurves lc rgb '#CFE5F3' "
+      "title "
       "'noise and doubt (2 std)', \\\n"
       "  '' using 1:($2-band($3)):($2+band($3)) with filledcurves lc rgb '#8FC3E4' title "
       "'doubt about the mean (2 std)', \\\n"
@@ -196,7 +199,8 @@ void run(Settings settings) {
 int main(int argc, char** argv) {
   CLI::App app("Heteroscedastic regression with a gap in the data, trained with IVON");
   Settings settings;
-  app.add_option("--out", settings.out, "folder for the figure and its data")->capture_default_str();
+  app.add_option("--out", settings.out, "folder for the figure and its data")
+      ->capture_default_str();
   app.add_option("--steps", settings.steps, "training steps")
       ->capture_default_str()
       ->check(CLI::Range(10, 10'000'000));

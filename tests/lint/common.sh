@@ -18,14 +18,14 @@ find_tool() {
 # torch_root <build folder>: prints the folder of LibTorch's include/ and lib/, as CMake found it.
 torch_root() {
   local config
-  config=$(sed -n 's/^Torch_DIR:PATH=//p' "$1/CMakeCache.txt")
+  config=$(sed -n 's/^Torch_DIR:[A-Z]*=//p' "$1/CMakeCache.txt")
   [ -f "$config/TorchConfig.cmake" ] || { echo "no LibTorch in $1/CMakeCache.txt; configure it first" >&2; return 1; }
   (cd "$config/../../.." && pwd)
 }
 
-# torch_includes <build folder>: prints the include options, one a line.
+# torch_includes <build folder>: sets the array includes to the include options.
 torch_includes() {
   local root
-  root=$(torch_root "$1")
-  printf '%s\n' -isystem "$root/include" -isystem "$root/include/torch/csrc/api/include"
+  root=$(torch_root "$1") || return 1
+  includes=(-isystem "$root/include" -isystem "$root/include/torch/csrc/api/include")
 }

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 compiler=${CXX:-g++}
 runs=${2:-3}
-mapfile -t includes < <(torch_includes "${1:-build/test}")
+torch_includes "${1:-build/test}"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 printf '#include <torch/torch.h>\nint main() { return 0; }\n' >"$folder/torch.cpp"
@@ -28,6 +28,7 @@ CODE
 # Processor time, user and system, in milliseconds: other work on the machine disturbs it least.
 cost() {
   local best="" run user system TIMEFORMAT='%U %S'
+  "$compiler" -std=c++17 -Iinclude "${includes[@]}" -fsyntax-only "$1" || return 1  # also warms the file cache
   for ((run = 0; run < runs; run++)); do
     read -r user system < <({ time "$compiler" -std=c++17 -O2 -Iinclude "${includes[@]}" -c "$1" -o "$1.o"; } 2>&1 |
       tail -n 1)

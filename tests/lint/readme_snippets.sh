@@ -81,7 +81,7 @@ done <"$folder/list"
 if [ "$compiled" -gt 0 ]; then
   { printf 'int main() {\n'; cat "$main"; printf '}\n'; } >>"$program"
   root=$(torch_root "$build")
-  mapfile -t includes < <(torch_includes "$build")
+  torch_includes "$build"
   if "$compiler" -std=c++17 -Iinclude -Itests/lint "${includes[@]}" "$program" -o "$folder/program" -L"$root/lib" \
     -Wl,-rpath,"$root/lib" -Wl,--no-as-needed -ltorch -ltorch_cpu -lc10; then
     (cd "$folder" && ./program >output 2>&1) || complain "a snippet failed; the last lines, with the snippet's place:

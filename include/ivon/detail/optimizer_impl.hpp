@@ -29,6 +29,7 @@ inline UpdateCoefficients update_coefficients(const IVONOptions& options, int64_
 }  // namespace detail
 
 template <class E>
+// NOLINTNEXTLINE(performance-unnecessary-value-param): by value, as the interface says
 IVON<E>::IVON(std::vector<torch::optim::OptimizerParamGroup> groups, IVONOptions defaults)
     : Optimizer(std::vector<torch::optim::OptimizerParamGroup>{},
                 std::make_unique<IVONOptions>(defaults)) {
