@@ -6,7 +6,7 @@ set(ivon_package_dir ${CMAKE_INSTALL_DATADIR}/cmake/ivon)
 
 target_include_directories(ivon INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ivon DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING
-  PATTERN "*.hpp")
+  PATTERN "*.hpp" PATTERN "*.inl")
 install(TARGETS ivon EXPORT ivonTargets)
 install(EXPORT ivonTargets NAMESPACE ivon:: DESTINATION ${ivon_package_dir})
 

@@ -91,15 +91,34 @@ TEST(NoiseKeys, PrefixesAndBlocks) {
 // --- fixed values
 //
 
+// One lane of the portable code as functions of numbers.
+std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint32_t key0, uint32_t key1) {
+  using namespace ivon::detail::portable;
+  U words[4] = {set(counter[0]), set(counter[1]), set(counter[2]), set(counter[3])};
+  philox4x32_10(words, key0, key1);
+  return {words[0].v[0], words[1].v[0], words[2].v[0], words[3].v[0]};
+}
+
+float radius_of(uint32_t word) {
+  using namespace ivon::detail::portable;
+  return box_muller_radius(set(word)).v[0];
+}
+
+void direction_of(uint32_t word, float& cosine, float& sine) {
+  using namespace ivon::detail::portable;
+  F cosines, sines;
+  box_muller_direction(set(word), cosines, sines);
+  cosine = cosines.v[0];
+  sine = sines.v[0];
+}
+
 // Known-answer vectors of Philox4x32-10 as its authors publish them (Random123, kat_vectors).
 TEST(NoiseVectors, Philox) {
-  using ivon::detail::philox4x32_10;
   using Words = std::array<uint32_t, 4>;
-  EXPECT_EQ(philox4x32_10({0, 0, 0, 0}, 0, 0),
-            (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
-  EXPECT_EQ(philox4x32_10({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, 0xffffffff, 0xffffffff),
+  EXPECT_EQ(philox({0, 0, 0, 0}, 0, 0), (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, 0xffffffff, 0xffffffff),
             (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
-  EXPECT_EQ(philox4x32_10({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0),
+  EXPECT_EQ(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0),
             (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
@@ -142,24 +161,31 @@ TEST(NoiseVectors, MatchTheIndependentImplementation) {
     SCOPED_TRACE("word " + std::to_string(word));
     float cosine;
     float sine;
-    ivon::detail::box_muller_direction(word, cosine, sine);
-    EXPECT_EQ(bits_of(ivon::detail::box_muller_radius(word)), hex(file["radius"][i]));
+    direction_of(word, cosine, sine);
+    EXPECT_EQ(bits_of(radius_of(word)), hex(file["radius"][i]));
     EXPECT_EQ(bits_of(cosine), hex(file["cosine"][i]));
     EXPECT_EQ(bits_of(sine), hex(file["sine"][i]));
   }
 }
 
-// Every route through fill_normal gives the same bits: the portable one and the one with FMA
-// instructions.
-TEST(NoiseVectors, PortableCodeGivesTheSameBits) {
-  std::vector<float> picked(kNoiseBlock);
+// Every instruction set gives the same bits.
+TEST(NoiseVectors, EveryInstructionSetGivesTheSameBits) {
+  using ivon::detail::Isa;
   std::vector<float> portable(kNoiseBlock);
+  std::vector<float> vectorised(kNoiseBlock);
   for (const int64_t block : {0, 1, 77777}) {
-    fill_normal(kBase, block, picked.data(), kNoiseBlock);
-    ivon::detail::fill_block_portable(kBase, static_cast<uint32_t>(block), portable.data(),
-                                      kNoiseBlock);
-    EXPECT_EQ(std::memcmp(picked.data(), portable.data(), kNoiseBlock * sizeof(float)), 0)
-        << "block " << block;
+    fill_normal(kBase, block, portable.data(), kNoiseBlock, Isa::kPortable);
+    for (const Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
+      if (isa > ivon::detail::best_isa()) continue;
+      for (const int64_t count : {int64_t{1}, int64_t{17}, int64_t{4001}, kNoiseBlock}) {
+        std::fill(vectorised.begin(), vectorised.end(), 0.0f);
+        fill_normal(kBase, block, vectorised.data(), count, isa);
+        EXPECT_EQ(std::memcmp(vectorised.data(), portable.data(),
+                              static_cast<size_t>(count) * sizeof(float)),
+                  0)
+            << "block " << block << ", " << ivon::detail::isa_name(isa) << ", count " << count;
+      }
+    }
   }
 }
 
@@ -172,12 +198,12 @@ TEST(NoiseVectors, BoxMullerAccuracy) {
   const auto check = [&](uint32_t word) {
     const double u = static_cast<float>((double{static_cast<double>(word)} + 0.5) * 0x1p-32);
     const double expected = std::sqrt(-2 * std::log(u));
-    const double radius = ivon::detail::box_muller_radius(word);
+    const double radius = radius_of(word);
     EXPECT_GE(radius, 0) << word;
     radius_error = std::max(radius_error, std::abs(radius - expected) / std::max(expected, 1e-3));
     float cosine;
     float sine;
-    ivon::detail::box_muller_direction(word, cosine, sine);
+    direction_of(word, cosine, sine);
     const double angle =
         pi * static_cast<double>(static_cast<float>(static_cast<int32_t>(word))) * 0x1p-32;
     const double mirror = (word & 1U) != 0 ? -1 : 1;
@@ -190,7 +216,7 @@ TEST(NoiseVectors, BoxMullerAccuracy) {
     check(word);
   EXPECT_LE(radius_error, 2e-7);
   EXPECT_LE(direction_error, 2e-7);
-  EXPECT_NEAR(ivon::detail::box_muller_radius(0), std::sqrt(2 * std::log(2.0) * 33),
+  EXPECT_NEAR(radius_of(0), std::sqrt(2 * std::log(2.0) * 33),
               1e-6);  // 6.77: the longest tail
 }
 

@@ -12,6 +12,11 @@ inline constexpr double kGoldenFloat64 = 1e-12;
 // float32 against ivon-opt: as above with 6e-8. Largest measured: 6.9e-7.
 inline constexpr double kGoldenFloat32 = 2e-6;
 
+// Fused kernels against the tensor expressions over 5 steps, relative: the kernels' FMAs save
+// roundings of 6e-8 each; theta - m carries a rounding of theta, |theta| / sigma up to 100.
+inline constexpr double kFusedFloat32 = 2e-6;
+inline constexpr double kFusedFloat32Hess = 5e-5;
+
 // Learning rates against Python's, absolute and relative: its schedulers multiply step by step,
 // ours have a closed form.
 inline constexpr double kSchedule = 1e-14;

@@ -3,11 +3,14 @@
 //
 // An estimator is a struct of static members:
 //   kName                          identifies it in archives
+//   kFused                         its formulas in the fused kernels
 //   kUsesDeviation                 whether `statistic` reads theta - m
 //   statistic(deviation, gradient) what is averaged over the samples of a step
-//   hessian(ess, damped_hess, s)   the estimate hhat, from the average s and h + delta
-// `T` is a tensor or a number; all elements are independent.
+//   hessian(damped_hess, average)  the estimate hhat / lambda, from h + delta and that average
+// `T` is a tensor, a number or a pack of them; all elements are independent.
 #pragma once
+
+#include <ivon/kernels/coefficients.hpp>
 
 namespace ivon {
 
@@ -15,6 +18,7 @@ namespace ivon {
 /// theorem: hhat = lambda (h + delta) (theta - m) ghat. Unbiased; may be negative.
 struct PriceEstimator {
   static constexpr const char* kName = "price";
+  static constexpr detail::FusedEstimate kFused = detail::FusedEstimate::kPrice;
   static constexpr bool kUsesDeviation = true;
 
   template <class T>
@@ -22,8 +26,8 @@ struct PriceEstimator {
     return deviation * gradient;
   }
   template <class T>
-  static T hessian(double ess, const T& damped_hess, const T& mean_statistic) {
-    return damped_hess * mean_statistic * ess;
+  static T hessian(const T& damped_hess, const T& average) {
+    return damped_hess * average;
   }
 };
 
@@ -31,6 +35,7 @@ struct PriceEstimator {
 /// overestimate it by about (training examples / batch size).
 struct GradSquaredEstimator {
   static constexpr const char* kName = "gradsq";
+  static constexpr detail::FusedEstimate kFused = detail::FusedEstimate::kGradSquared;
   static constexpr bool kUsesDeviation = false;
 
   template <class T>
@@ -38,8 +43,8 @@ struct GradSquaredEstimator {
     return gradient * gradient;
   }
   template <class T>
-  static T hessian(double ess, const T& /*damped_hess*/, const T& mean_statistic) {
-    return mean_statistic * ess;
+  static T hessian(const T& /*damped_hess*/, const T& average) {
+    return average;
   }
 };
 

@@ -2,14 +2,13 @@
 // The position of an optimizer in its random streams, and noise as tensors.
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <ivon/kernels/normal.hpp>
+#include <ivon/kernels/dispatch.hpp>
 
 namespace ivon::detail {
 
@@ -38,6 +37,14 @@ inline at::Tensor empty_in_memory_order(const at::Tensor& like, const at::Tensor
                                 : at::empty(like.sizes(), options);
 }
 
+/// `gradient` in the precision of the parameter's state and in its memory order; itself where it is
+/// so already.
+inline at::Tensor in_memory_order_of(const at::Tensor& parameter, const at::Tensor& gradient) {
+  const auto dtype = parameter.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  if (gradient.scalar_type() == dtype && gradient.strides() == parameter.strides()) return gradient;
+  return empty_in_memory_order(parameter, gradient.options().dtype(dtype)).copy_(gradient);
+}
+
 /// Standard normals for one parameter: shape, memory order and device of `parameter`, `dtype`
 /// float32 or float64. A float64 parameter sees the float32 normals, widened. The values depend on
 /// `key` alone, never on the number of threads.
@@ -48,7 +55,7 @@ inline at::Tensor standard_normal(const at::Tensor& parameter, const NoiseKey& k
   float* out = normals.mutable_data_ptr<float>();
   const int64_t count = normals.numel();
   const int64_t blocks = (count + kNoiseBlock - 1) / kNoiseBlock;
-  at::parallel_for(0, blocks, /*grain_size=*/8, [&](int64_t begin, int64_t end) {
+  run_in_parallel(blocks, /*grain=*/16, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * kNoiseBlock;
     const int64_t last = std::min(end * kNoiseBlock, count);
     fill_normal(key, begin, out + first, last - first);

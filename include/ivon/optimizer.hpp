@@ -10,12 +10,14 @@
 #include <ivon/detail/sampling_core.hpp>
 #include <ivon/estimator.hpp>
 #include <ivon/kernels/aten.hpp>
+#include <ivon/kernels/dispatch.hpp>
 #include <ivon/noise.hpp>
 #include <ivon/options.hpp>
 #include <ivon/sampled_params.hpp>
 #include <ivon/state.hpp>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -88,6 +90,15 @@ class IVON : public torch::optim::Optimizer {
     detail::ParameterSlot* slot;
   };
 
+  // What one parameter's update needs: the gradient's average in the state's dtype and the
+  // parameter's memory order, and either the statistic's average or, for one sample, theta.
+  struct Update {
+    const Active* active;
+    at::Tensor gradient;
+    at::Tensor statistic;
+    at::Tensor theta;
+  };
+
   detail::SamplingCore& core() const;
   const IVONOptions& defaults_of_ivon() const {
     return static_cast<const IVONOptions&>(*defaults_);
@@ -97,14 +108,18 @@ class IVON : public torch::optim::Optimizer {
   void admit(const std::vector<std::vector<detail::ParameterRef>>& lists);
   std::vector<Active> active_parameters();
   IVONParamState& ensure_state(const Active& active);
-  detail::DrawnParameter draw(const Active& active, const detail::NoiseKey& noise);
+  detail::DrawnParameter draw(const Active& active, const detail::NoiseKey& noise,
+                              detail::TaskList<detail::SampleTask>& fused);
 
   std::vector<at::Tensor> read_gradients(detail::Sample& sample);
   at::Tensor statistic_of(const detail::DrawnParameter& drawn, const at::Tensor& gradient);
   void harvest();
   at::Tensor sample_closure(const LossClosure& closure);
-  void update_all();
-  void update_one(const Active& active, const at::Tensor& gradient, const at::Tensor& statistic);
+  std::vector<Update> updates_from_sums(const std::vector<Active>& active);
+  std::vector<Update> updates_from_pending(const std::vector<Active>& active);
+  void run(const std::vector<Update>& updates);
+  void update_by_tensors(const Update& update, IVONParamState& state,
+                         const detail::UpdateCoefficients& coefficients);
   at::Tensor& skipped_on(const at::Device& device);
 
   std::shared_ptr<detail::SamplingCore> core_ = std::make_shared<detail::SamplingCore>();
@@ -116,3 +131,4 @@ class IVON : public torch::optim::Optimizer {
 
 #include <ivon/detail/optimizer_archive.hpp>  // IWYU pragma: export
 #include <ivon/detail/optimizer_impl.hpp>     // IWYU pragma: export
+#include <ivon/detail/optimizer_update.hpp>   // IWYU pragma: export

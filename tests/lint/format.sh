@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 . tests/lint/common.sh
 
 tool=$(find_tool clang-format-14 clang-format)
-mapfile -t sources < <(find include tests examples benchmarks \( -name '*.hpp' -o -name '*.cpp' \) -type f 2>/dev/null |
+mapfile -t sources < <(find include tests examples benchmarks \( -name '*.hpp' -o -name '*.inl' -o -name '*.cpp' \) -type f 2>/dev/null |
   LC_ALL=C sort)
 [ ${#sources[@]} -gt 0 ] || { echo "format: no source found" >&2; exit 1; }
 if [ "${1:-}" = --fix ]; then

@@ -10,8 +10,9 @@ cd "${1:-$(dirname "$0")/../..}"/include/ivon
 layer() {
   case $1 in
     version.hpp) echo 0 ;;
+    kernels/cpu/*) echo 5 ;;
     kernels/math.hpp | kernels/normal.hpp | kernels/coefficients.hpp) echo 10 ;;
-    kernels/cpu.hpp | kernels/aten.hpp | kernels/cuda.hpp | kernels/cpu/* | kernels/cuda/*) echo 20 ;;
+    kernels/cpu.hpp | kernels/aten.hpp | kernels/cuda.hpp | kernels/cuda/*) echo 20 ;;
     kernels/dispatch.hpp) echo 30 ;;
     optimizer.hpp | detail/optimizer_*.hpp | schedulers.hpp | distributed.hpp) echo 50 ;;
     options.hpp | state.hpp | estimator.hpp | sampled_params.hpp | noise.hpp | detail/*) echo 40 ;;

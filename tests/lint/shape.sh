@@ -19,13 +19,13 @@ while read -r file; do
   case $file in
     include/*)
       [ "$lines" -le 400 ] || complain "$file: $lines lines; 400 at most, one idea per header"
-      grep -q '^#pragma once$' "$file" || complain "$file: no #pragma once" ;;
+      [ "${file##*.}" = inl ] || grep -q '^#pragma once$' "$file" || complain "$file: no #pragma once" ;;
   esac
   case $file in
     *.sh | *.py | .ci/run) head -n 2 "$file" ;;
     *) head -n 1 "$file" ;;
   esac | grep -q 'SPDX-License-Identifier: Apache-2.0' || complain "$file: its first line names no licence"
-done < <(find include tests examples benchmarks cmake .ci \( -name '*.hpp' -o -name '*.cpp' -o -name '*.sh' -o \
+done < <(find include tests examples benchmarks cmake .ci \( -name '*.hpp' -o -name '*.inl' -o -name '*.cpp' -o -name '*.sh' -o \
   -name '*.py' -o -path .ci/run \) -type f -not -path '*/build/*' 2>/dev/null | LC_ALL=C sort)
 
 [ "$count" -gt 0 ] || complain "no source found"

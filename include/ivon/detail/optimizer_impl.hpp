@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bodies of ivon::IVON: parameters, samples, updates. Included by optimizer.hpp only.
+// Bodies of ivon::IVON: parameters and samples. Included by optimizer.hpp only.
 #pragma once
 
 #include <ivon/optimizer.hpp>
@@ -11,19 +11,6 @@ inline uint64_t random_seed() {
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   const std::lock_guard<std::mutex> lock(generator.mutex());
   return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
-}
-
-inline UpdateCoefficients update_coefficients(const IVONOptions& options, int64_t step) {
-  const double debias =
-      options.debias() ? 1.0 / (1.0 - std::pow(options.beta1(), static_cast<double>(step))) : 1.0;
-  const double scale = options.rescale_lr() ? options.hess_init() + options.weight_decay() : 1.0;
-  return {PosteriorScale(options.ess(), options.weight_decay(), options.hess_init()),
-          options.beta1(),
-          1.0 - options.beta2(),
-          options.hess_clip(),
-          debias,
-          options.lr() * scale,
-          options.clip_radius()};
 }
 
 }  // namespace detail
@@ -172,14 +159,19 @@ SampledParams IVON<E>::sampled_params() {
   harvest();
   const auto noise = noise_.next(sample.training ? detail::NoiseDomain::kTraining
                                                  : detail::NoiseDomain::kPrediction);
-  for (const Active& parameter : active) sample.parameters.push_back(draw(parameter, noise));
+  detail::TaskList<detail::SampleTask> fused;
+  for (const Active& parameter : active) {
+    sample.parameters.push_back(draw(parameter, noise, fused));
+  }
+  detail::run_samples(fused);
   core().show(std::move(sample));
   return SampledParams(core_);
 }
 
-// Writes theta of one parameter to its second buffer.
+// Writes theta of one parameter to its second buffer, or lists that for the fused kernels.
 template <class E>
-detail::DrawnParameter IVON<E>::draw(const Active& active, const detail::NoiseKey& noise) {
+detail::DrawnParameter IVON<E>::draw(const Active& active, const detail::NoiseKey& noise,
+                                     detail::TaskList<detail::SampleTask>& fused) {
   const at::Tensor& param = active.ref.tensor;
   IVONParamState& state = ensure_state(active);
   detail::DrawnParameter drawn(
@@ -187,11 +179,18 @@ detail::DrawnParameter IVON<E>::draw(const Active& active, const detail::NoiseKe
       detail::PosteriorScale(active.options->ess(), active.options->weight_decay(),
                              active.options->hess_init()));
   drawn.noise.parameter = static_cast<uint32_t>(active.ref.index);
+  at::Tensor& theta = active.slot->buffers.prepare();
+  if (detail::is_fusible(param) && detail::fuses_with(theta, param) &&
+      detail::fuses_with(state.hess(), param)) {
+    fused.add({param.const_data_ptr<float>(), state.hess().const_data_ptr<float>(),
+               theta.mutable_data_ptr<float>(), param.numel(), drawn.noise, drawn.scale});
+    return drawn;
+  }
   if (state.mean().defined()) state.mean().copy_(detail::aten::adopted(param, state.mean()));
   const at::Tensor& mean = state.mean().defined() ? state.mean() : param;
   const at::Tensor normals =
       detail::standard_normal(param, drawn.noise, state.hess().scalar_type());
-  detail::aten::sample(mean, state.hess(), normals, drawn.scale, active.slot->buffers.prepare());
+  detail::aten::sample(mean, state.hess(), normals, drawn.scale, theta);
   return drawn;
 }
 
@@ -238,9 +237,9 @@ void IVON<E>::harvest() {
       const detail::DrawnParameter& drawn = sample->parameters[i];
       if (!drawn.got_gradient) continue;
       drawn.slot->used = detail::GradientMark(gradients[i]);
-      // A copy: the user may clear the gradient in place before the step.
-      const at::Tensor gradient = gradients[i].to(detail::state_dtype(drawn.ref.tensor),
-                                                  /*non_blocking=*/false, /*copy=*/true);
+      at::Tensor gradient = detail::in_memory_order_of(drawn.ref.tensor, gradients[i]);
+      // The user may clear the gradient in place before the step.
+      if (gradient.is_same(gradients[i])) gradient = gradient.clone();
       drawn.slot->add_sums(gradient, statistic_of(drawn, gradient));
     }
   } catch (...) {
@@ -266,96 +265,6 @@ template <class E>
 void IVON<E>::manual_seed(uint64_t seed) {
   core().refuse_while_live("manual_seed()");
   noise_ = detail::NoiseStream{seed};
-}
-
-// --- the update ---------------------------------------------------------------------------------
-
-template <class E>
-at::Tensor IVON<E>::step(LossClosure closure) {
-  core().refuse_while_live("step()");
-  core().report_damage();
-  at::Tensor loss;
-  if (closure) loss = sample_closure(closure);
-  TORCH_CHECK(
-      core().has_samples(),
-      "ivon: step() needs a sample with gradients, got none since the last step; compute the "
-      "loss and call backward() inside { auto sample = optimizer.sampled_params(); ... }, or "
-      "pass a closure: step(closure)");
-  update_all();
-  return loss;
-}
-
-template <class E>
-at::Tensor IVON<E>::sample_closure(const LossClosure& closure) {
-  {
-    const detail::PlainTensors plain;
-    harvest();
-  }
-  const auto earlier = core().copy_sums();
-  const int64_t samples = defaults_of_ivon().mc_samples();
-  const at::AutoGradMode enable_grad(true);
-  try {
-    at::Tensor total;
-    for (int64_t s = 0; s < samples; ++s) {
-      SampledParams sample = sampled_params();
-      const at::Tensor loss = closure();
-      sample.restore();
-      core().report_damage();
-      TORCH_CHECK(core().pending(),
-                  "ivon: the closure of step() must leave gradients, got none; call backward() on "
-                  "the loss in it");
-      if (loss.defined()) total = total.defined() ? total + loss.detach() : loss.detach();
-    }
-    return total.defined() ? total / static_cast<double>(samples) : total;
-  } catch (...) {
-    core().return_to(earlier);
-    throw;
-  }
-}
-
-template <class E>
-void IVON<E>::update_all() {
-  const std::vector<Active> active = active_parameters();
-  const detail::PlainTensors plain;
-  harvest();
-  const auto samples = static_cast<double>(core().harvested());
-  for (const Active& parameter : active) {
-    if (!parameter.slot->gradient_sum.defined()) continue;
-    update_one(parameter, parameter.slot->gradient_sum / samples,
-               parameter.slot->statistic_sum / samples);
-  }
-  core().drop_samples();
-}
-
-template <class E>
-void IVON<E>::update_one(const Active& active, const at::Tensor& gradient,
-                         const at::Tensor& statistic) {
-  const at::Tensor& param = active.ref.tensor;
-  IVONParamState& state = ensure_state(active);
-  state.step(state.step() + 1);
-  const auto coefficients = detail::update_coefficients(*active.options, state.step());
-  at::Tensor mean = state.mean().defined() ? detail::aten::adopted(param, state.mean()) : param;
-  detail::aten::update<E>(mean, state.hess(), state.momentum(), gradient, statistic, coefficients,
-                          skipped_on(param.device()));
-  if (state.mean().defined()) {
-    state.mean().copy_(mean);
-    param.copy_(mean);
-  }
-}
-
-template <class E>
-at::Tensor& IVON<E>::skipped_on(const at::Device& device) {
-  for (at::Tensor& counter : skipped_) {
-    if (counter.device() == device) return counter;
-  }
-  return skipped_.emplace_back(at::zeros({}, at::TensorOptions().dtype(at::kLong).device(device)));
-}
-
-template <class E>
-int64_t IVON<E>::skipped_elements() const {
-  int64_t total = 0;
-  for (const at::Tensor& counter : skipped_) total += counter.item<int64_t>();
-  return total;
 }
 
 }  // namespace ivon

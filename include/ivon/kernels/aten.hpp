@@ -47,7 +47,7 @@ void update(at::Tensor& mean, at::Tensor& hess, at::Tensor& momentum, const at::
   const double delta = c.scale.weight_decay;
   const at::Tensor h = hess.clamp_min(c.scale.hess_floor);
   const at::Tensor s = h + delta;
-  const at::Tensor hhat = Estimator::hessian(c.scale.ess, s, statistic);
+  const at::Tensor hhat = Estimator::hessian(s, statistic) * c.scale.ess;
 
   // h' = beta2 h + rho hhat + rho^2 (h - hhat)^2 / (2 s), with u = rho (hhat - h).
   at::Tensor change = hhat - h;

@@ -7,6 +7,9 @@
 
 namespace ivon::detail {
 
+/// The Hessian estimates that the fused kernels know; formulas in ivon/estimator.hpp.
+enum class FusedEstimate { kPrice, kGradSquared };
+
 /// What turns a Hessian into a posterior: q = N(m, 1 / (ess (h + weight_decay))).
 struct PosteriorScale {
   double ess;           // lambda, > 0

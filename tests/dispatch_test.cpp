@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fused route against the tensor expressions, and the one parallel job over many tensors.
+#include <ATen/Parallel.h>
+
+#include <ivon/kernels/aten.hpp>
+#include <ivon/kernels/dispatch.hpp>
+#include <ivon/optimizer.hpp>
+
+#include "pch.hpp"
+#include "support.hpp"
+#include "tolerances.hpp"
+
+namespace {
+
+using namespace ivon::detail;
+using ivon_test::relative_error;
+using ivon_test::same_bits;
+
+TEST(Dispatch, CoversEveryItemOnce) {
+  const int before = at::get_num_threads();
+  for (const int threads : {1, 2, 4}) {
+    at::set_num_threads(threads);
+    for (const int64_t items : {0, 1, 15, 16, 17, 33, 1000, 100'000}) {
+      std::vector<std::atomic<int>> seen(static_cast<size_t>(items));
+      run_in_parallel(items, 16, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
+      });
+      for (const auto& count : seen) ASSERT_EQ(count, 1) << items;
+    }
+  }
+  at::set_num_threads(before);
+}
+
+TEST(Dispatch, UsesLibTorchsThreads) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  run_in_parallel(1'000, 1, [&](int64_t, int64_t) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const std::lock_guard<std::mutex> lock(mutex);
+    threads.insert(std::this_thread::get_id());
+  });
+  EXPECT_EQ(threads.size(), 2u);
+  at::set_num_threads(before);
+}
+
+TEST(Dispatch, ExceptionsPass) {
+  EXPECT_THROW(run_in_parallel(1'000, 1, [](int64_t, int64_t) { throw std::runtime_error(""); }),
+               std::runtime_error);
+}
+
+TEST(Dispatch, TasksOfAllSizesAreOneJob) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(2);
+  TaskList<SampleTask> list;
+  std::vector<int64_t> counts = {0, 1, 4096, 4097, 0, 300'000, 7, 8192};
+  std::vector<std::vector<int>> seen;
+  for (const int64_t count : counts) {
+    seen.emplace_back(static_cast<size_t>(block_count(count)), 0);
+    list.add({nullptr, nullptr, nullptr, count, {}, PosteriorScale(1, 1, 1)});
+  }
+  const int64_t total = list.run([&](const SampleTask& task, int64_t block) {
+    for (size_t i = 0; i < counts.size(); ++i) {
+      if (counts[i] == task.count) ++seen[i][static_cast<size_t>(block)];
+    }
+    return block_size(task.count, block);
+  });
+  EXPECT_EQ(total, 1 + 4096 + 4097 + 300'000 + 7 + 8192);
+  for (const auto& blocks : seen) {
+    for (const int count : blocks) EXPECT_EQ(count, 1);
+  }
+  at::set_num_threads(before);
+}
+
+// A slice of a larger storage with a transposed gradient: the tensor route. The same values in a
+// storage of their own: the fused one.
+template <class Estimator>
+void expect_routes_agree(const ivon::IVONOptions& options) {
+  torch::manual_seed(3);
+  auto fused = torch::randn({50, 90}).requires_grad_();
+  auto by_tensors = torch::empty({100, 90}).narrow(0, 20, 50).detach();
+  by_tensors.copy_(fused.detach());
+  by_tensors.requires_grad_();
+  ivon::IVON<Estimator> a({fused}, options), b({by_tensors}, options);
+  for (auto* optimizer : {&a, &b}) optimizer->manual_seed(1);
+  for (int step = 0; step < 5; ++step) {
+    const auto gradient = torch::randn({90, 50});
+    const auto one = [&](ivon::IVON<Estimator>& optimizer, const torch::Tensor& weight,
+                         const torch::Tensor& grad) {
+      optimizer.zero_grad();
+      {
+        auto sample = optimizer.sampled_params();
+        weight.mutable_grad() = grad + weight.detach();
+      }
+      optimizer.step();
+    };
+    one(a, fused, gradient.t().contiguous());
+    one(b, by_tensors, gradient.t());
+    using namespace ivon_test;
+    EXPECT_LT(relative_error(fused, by_tensors), tolerance::kFusedFloat32) << step;
+    EXPECT_LT(relative_error(a.param_state(fused).hess(), b.param_state(by_tensors).hess()),
+              tolerance::kFusedFloat32Hess)
+        << step;
+    EXPECT_LT(relative_error(a.param_state(fused).momentum(), b.param_state(by_tensors).momentum()),
+              tolerance::kFusedFloat32);
+  }
+}
+
+TEST(Dispatch, FusedAndTensorRoutesAgree) {
+  const auto options = [] { return ivon::IVONOptions(0.1).ess(1e3).beta2(0.99); };
+  expect_routes_agree<ivon::PriceEstimator>(options());
+  expect_routes_agree<ivon::GradSquaredEstimator>(options());
+  expect_routes_agree<ivon::PriceEstimator>(options().hess_clip(2).clip_radius(0.5).debias(false));
+}
+
+TEST(Dispatch, WhatTheFusedKernelsTake) {
+  const auto matrix = torch::zeros({4, 6});
+  EXPECT_TRUE(is_fusible(matrix));
+  EXPECT_TRUE(is_fusible(matrix.t()));
+  EXPECT_TRUE(is_fusible(torch::zeros({})));
+  EXPECT_FALSE(is_fusible(matrix.narrow(1, 1, 3)));
+  EXPECT_FALSE(is_fusible(matrix.to(torch::kDouble)));
+  EXPECT_FALSE(is_fusible(matrix.to(torch::kBFloat16)));
+  EXPECT_FALSE(fuses_with(matrix, matrix.t()));
+}
+
+}  // namespace
