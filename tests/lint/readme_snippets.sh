@@ -58,14 +58,14 @@ $(head -n 30 "$folder/diff")" ;;
         printf 'namespace snippet_%s {\n#define main program_main\n#line %s "%s"\n' "$number" $((line + 1)) "$document"
         grep -v '^#include' "$folder/$number.cpp"
         printf '#undef main\n}\n'
-        printf '  std::puts("%s:%s");\n  snippet_%s::program_main();\n' "$document" "$line" "$number" >>"$main"
+        printf '  std::cerr << "%s:%s\\n";\n  snippet_%s::program_main();\n' "$document" "$line" "$number" >>"$main"
       else
         printf 'void snippet_%s() {\n  SNIPPET_NAMES;\n' "$number"
         grep -qE 'optimizer *(\(|=|\{)|optimizer;' "$folder/$number.cpp" || printf '  SNIPPET_OPTIMIZER;\n'
         printf '#line %s "%s"\n' $((line + 1)) "$document"
         grep -v '^#include' "$folder/$number.cpp" || true
         printf '}\n'
-        printf '  std::puts("%s:%s");\n  snippet_%s();\n' "$document" "$line" "$number" >>"$main"
+        printf '  std::cerr << "%s:%s\\n";\n  snippet_%s();\n' "$document" "$line" "$number" >>"$main"
       fi >>"$program" ;;
     none*) skipped=$((skipped + 1)) ;;
     *)
@@ -84,8 +84,9 @@ if [ "$compiled" -gt 0 ]; then
   torch_includes "$build"
   if "$compiler" -std=c++17 -Iinclude -Itests/lint "${includes[@]}" "$program" -o "$folder/program" -L"$root/lib" \
     -Wl,-rpath,"$root/lib" -Wl,--no-as-needed -ltorch -ltorch_cpu -lc10; then
-    (cd "$folder" && ./program >output 2>&1) || complain "a snippet failed; the last lines, with the snippet's place:
-$(tail -n 8 "$folder/output")"
+    bash -c 'cd "$1" && exec ./program' _ "$folder" >"$folder/output" 2>&1 ||
+      complain "a snippet failed; the last lines, with the snippet's place:
+$(grep -v '^frame #' "$folder/output" | tail -n 8)"
   else
     complain "the snippets do not compile"
   fi

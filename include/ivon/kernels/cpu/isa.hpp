@@ -21,13 +21,12 @@
 #endif
 
 // Functions between IVON_BEGIN_... and IVON_END_TARGET are compiled for that instruction set.
+// clang-format off
 #if defined(__clang__)
 #define IVON_BEGIN_AVX2 \
   _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
-#define IVON_BEGIN_AVX512                                                                        \
-  _Pragma(                                                                                       \
-      "clang attribute push(__attribute__((target(\"avx512f,avx512dq,avx2,fma\"))), apply_to = " \
-      "function)")
+#define IVON_BEGIN_AVX512 \
+  _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx512dq,avx2,fma\"))), apply_to = function)")
 #define IVON_END_TARGET _Pragma("clang attribute pop")
 #elif defined(__GNUC__)
 #define IVON_BEGIN_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
@@ -35,6 +34,7 @@
   _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx512dq,avx2,fma\")")
 #define IVON_END_TARGET _Pragma("GCC pop_options")
 #endif
+// clang-format on
 
 namespace ivon::detail {
 

@@ -9,6 +9,7 @@ struct U {
 };
 using M = uint32_t;  // bit l: lane l
 
+// NOLINTBEGIN(modernize-loop-convert): several packs are walked at once
 #define IVON_LANES for (int l = 0; l < 16; ++l)
 
 IVON_ALWAYS_INLINE F set(float x) {
@@ -155,3 +156,4 @@ IVON_ALWAYS_INLINE F select(M mark, F yes, F no) {
 IVON_ALWAYS_INLINE uint32_t bits(M mark) { return mark; }
 
 #undef IVON_LANES
+// NOLINTEND(modernize-loop-convert)
