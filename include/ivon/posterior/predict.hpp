@@ -30,7 +30,7 @@ struct Prediction {
 /// Takes the logits of one sample at a time; what it keeps does not grow with the samples.
 class PredictionAccumulator {
  public:
-  /// logits: [..., C], C >= 1, floating point, of one shape, dtype and device for all samples.
+  /// logits: [..., C], C >= 2, floating point, of one shape, dtype and device for all samples.
   void add(const at::Tensor& logits) {
     check(logits);
     const c10::NoGradGuard no_grad;
@@ -76,6 +76,9 @@ class PredictionAccumulator {
     TORCH_CHECK(logits.dim() >= 1 && logits.size(-1) >= 1,
                 "ivon: logits must have the classes as last dimension, got the shape ",
                 logits.sizes(), "; return [..., C]");
+    TORCH_CHECK(logits.size(-1) >= 2, "ivon: logits must have at least 2 classes, got the shape ",
+                logits.sizes(),
+                "; for a single sigmoid output z return torch::cat({torch::zeros_like(z), z}, -1)");
     if (count_ == 0) return;
     TORCH_CHECK(logits.sizes() == log_sum_.sizes(), "ivon: logits must have one shape for all ",
                 "samples, ", log_sum_.sizes(), ", got ", logits.sizes(),
