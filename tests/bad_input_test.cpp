@@ -36,9 +36,11 @@ TEST(BadInput, OptionsAtConstruction) {
             "ivon: ess must be > 0, got 0; set it to the number of training examples");
   EXPECT_EQ(message_of([] { IVON optimizer({parameter({2})}, options().lr(-1)); }),
             "ivon: lr must be finite and >= 0, got -1; a good start is 0.1");
-  EXPECT_EQ(message_of([] { IVON optimizer({parameter({2})}, options().sample_on_step(true)); }),
-            "ivon: sample_on_step must be false, got true; this version has loops with "
-            "sampled_params() or step(closure) only");
+  EXPECT_EQ(message_of([] {
+              IVON optimizer({parameter({2})}, options().sample_on_step(true).mc_samples(2));
+            }),
+            "ivon: mc_samples must be 1 with sample_on_step, got 2; write the standard loop for "
+            "several samples a step");
 }
 
 TEST(BadInput, OptionsOfAGroup) {
@@ -276,7 +278,7 @@ TEST(BadInput, GradientsAddedToThoseOfAnEarlierSample) {
   EXPECT_EQ(
       message_of([&] { optimizer.step(); }),
       "ivon: the gradient of parameter 0 (group 0, shape [2]) was added to one that an earlier "
-      "sample already used; call zero_grad() before each sample");
+      "sample already used; call the optimizer's zero_grad() before each sample");
 }
 
 TEST(BadInput, StepWithoutASample) {

@@ -58,13 +58,13 @@ TEST(Dispatch, TasksOfAllSizesAreOneJob) {
   std::vector<std::vector<int>> seen;
   for (const int64_t count : counts) {
     seen.emplace_back(static_cast<size_t>(block_count(count)), 0);
-    list.add({nullptr, nullptr, nullptr, count, {}, PosteriorScale(1, 1, 1)});
+    list.add({{Element::kFloat32, nullptr, nullptr, nullptr, count}, nullptr, {{}, PosteriorScale(1, 1, 1)}}, count);
   }
   const int64_t total = list.run([&](const SampleTask& task, int64_t block) {
     for (size_t i = 0; i < counts.size(); ++i) {
-      if (counts[i] == task.count) ++seen[i][static_cast<size_t>(block)];
+      if (counts[i] == task.posterior.count) ++seen[i][static_cast<size_t>(block)];
     }
-    return block_size(task.count, block);
+    return block_size(task.posterior.count, block);
   });
   EXPECT_EQ(total, 1 + 4096 + 4097 + 300'000 + 7 + 8192);
   for (const auto& blocks : seen) {
@@ -116,13 +116,21 @@ TEST(Dispatch, FusedAndTensorRoutesAgree) {
 
 TEST(Dispatch, WhatTheFusedKernelsTake) {
   const auto matrix = torch::zeros({4, 6});
-  EXPECT_TRUE(is_fusible(matrix));
-  EXPECT_TRUE(is_fusible(matrix.t()));
-  EXPECT_TRUE(is_fusible(torch::zeros({})));
-  EXPECT_FALSE(is_fusible(matrix.narrow(1, 1, 3)));
-  EXPECT_FALSE(is_fusible(matrix.to(torch::kDouble)));
-  EXPECT_FALSE(is_fusible(matrix.to(torch::kBFloat16)));
-  EXPECT_FALSE(fuses_with(matrix, matrix.t()));
+  const torch::Tensor none;
+  const auto takes = [&](const torch::Tensor& mean) {
+    const auto hess = torch::zeros_like(mean);
+    return is_fusible({mean, none, hess});
+  };
+  EXPECT_TRUE(takes(matrix));
+  EXPECT_TRUE(takes(matrix.t()));
+  EXPECT_TRUE(takes(torch::zeros({})));
+  EXPECT_TRUE(takes(torch::zeros({0})));
+  EXPECT_FALSE(takes(matrix.narrow(1, 1, 3)));
+  EXPECT_FALSE(is_fusible({matrix, none, matrix.to(torch::kDouble)}));
+  EXPECT_FALSE(fuses_with(torch::zeros({6, 4}).t(), matrix, torch::kFloat));
+  // Strides of dimensions of size 1 say nothing about the order in memory.
+  const auto row = torch::zeros({4, 1, 6});
+  EXPECT_TRUE(fuses_with(row.as_strided({4, 1, 6}, {6, 77, 1}), row, torch::kFloat));
 }
 
 }  // namespace

@@ -30,6 +30,10 @@ struct FakeOptimizer {
     ~Sample() { owner.index = -1; }
   };
   Sample sampled_params() { return Sample(*this); }
+  struct Mean {
+    ~Mean() {}  // NOLINT(modernize-use-equals-default): a guard is no unused variable
+  };
+  Mean mean_params() { return {}; }
   int64_t drawn = 0;
   int64_t index = -1;
 };

@@ -23,6 +23,11 @@ struct NoiseStream {
     const uint64_t draw = domain == NoiseDomain::kTraining ? training_draws++ : prediction_draws++;
     return NoiseKey{seed, domain, draw, 0};
   }
+  /// The noise of the training sample that `next` has not given yet: sample_on_step counts a sample
+  /// when its step uses it.
+  NoiseKey training_sample() const {
+    return NoiseKey{seed, NoiseDomain::kTraining, training_draws, 0};
+  }
 };
 
 /// True where the elements of `tensor` fill one piece of memory, in whatever order: element i of
@@ -37,12 +42,10 @@ inline at::Tensor empty_in_memory_order(const at::Tensor& like, const at::Tensor
                                 : at::empty(like.sizes(), options);
 }
 
-/// `gradient` in the precision of the parameter's state and in its memory order; itself where it is
-/// so already.
-inline at::Tensor in_memory_order_of(const at::Tensor& parameter, const at::Tensor& gradient) {
-  const auto dtype = parameter.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  if (gradient.scalar_type() == dtype && gradient.strides() == parameter.strides()) return gradient;
-  return empty_in_memory_order(parameter, gradient.options().dtype(dtype)).copy_(gradient);
+/// `tensor` with its elements in the parameter's memory order; itself where they are so already.
+inline at::Tensor in_memory_order_of(const at::Tensor& parameter, const at::Tensor& tensor) {
+  if (same_memory_order(tensor, parameter)) return tensor;
+  return empty_in_memory_order(parameter, tensor.options()).copy_(tensor);
 }
 
 /// Standard normals for one parameter: shape, memory order and device of `parameter`, `dtype`
@@ -54,8 +57,7 @@ inline at::Tensor standard_normal(const at::Tensor& parameter, const NoiseKey& k
   at::Tensor normals = empty_in_memory_order(parameter, host);
   float* out = normals.mutable_data_ptr<float>();
   const int64_t count = normals.numel();
-  const int64_t blocks = (count + kNoiseBlock - 1) / kNoiseBlock;
-  run_in_parallel(blocks, /*grain=*/16, [&](int64_t begin, int64_t end) {
+  run_in_parallel(block_count(count), /*grain=*/16, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * kNoiseBlock;
     const int64_t last = std::min(end * kNoiseBlock, count);
     fill_normal(key, begin, out + first, last - first);

@@ -7,17 +7,15 @@
 
 #include <cmath>
 #include <ivon/detail/parameter_list.hpp>
+#include <ivon/detail/passes.hpp>
 #include <ivon/detail/sampling_core.hpp>
 #include <ivon/estimator.hpp>
-#include <ivon/kernels/aten.hpp>
-#include <ivon/kernels/dispatch.hpp>
 #include <ivon/noise.hpp>
 #include <ivon/options.hpp>
 #include <ivon/sampled_params.hpp>
 #include <ivon/state.hpp>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -41,12 +39,14 @@ class IVON : public torch::optim::Optimizer {
 
   /// Shows a posterior sample theta ~ q in the module until the guard ends. With gradients enabled
   /// it is a training sample for the next `step()`; under NoGradGuard or InferenceMode a
-  /// prediction, with noise of its own. Throws where a sample is shown already.
+  /// prediction, with noise of its own. Throws where a sample is shown already. With
+  /// `sample_on_step` for predictions only; the training sample is shown again afterwards.
   [[nodiscard]] SampledParams sampled_params();
 
   /// One update from all training samples since the last one. With a closure, which computes the
   /// loss, calls backward() and returns the loss, takes `mc_samples` samples itself and returns
-  /// their mean loss; where the closure throws, nothing changes.
+  /// their mean loss; where the closure throws, nothing changes. With `sample_on_step` uses the
+  /// gradients at the sample shown, and draws and shows the next.
   at::Tensor step(LossClosure closure = nullptr) override;
 
   /// Clears the gradients, after reading those of a sample that ended.
@@ -68,13 +68,13 @@ class IVON : public torch::optim::Optimizer {
   /// Elements not updated so far because a gradient, Hessian estimate or result was not finite.
   int64_t skipped_elements() const;
 
-  /// For `sample_on_step`; without it the module holds the mean outside samples anyway.
-  void train() { core().refuse_while_live("train()"); }
-  void eval() { core().refuse_while_live("eval()"); }
-  [[nodiscard]] MeanParams mean_params() {
-    core().refuse_while_live("mean_params()");
-    return {};
-  }
+  /// For `sample_on_step`: `eval()` shows the mean, to validate, save or write to the module, and
+  /// `train()` the training sample again, drawn from what the mean is then. Without that option the
+  /// module holds the mean outside samples anyway, and these do nothing.
+  void train();
+  void eval();
+  /// The mean for the length of a scope, as `eval()` shows it.
+  [[nodiscard]] MeanParams mean_params();
 
   /// Complete: a run resumed from it equals the uninterrupted one bit for bit. Throws between a
   /// sample and its `step()`.
@@ -85,42 +85,48 @@ class IVON : public torch::optim::Optimizer {
  private:
   // A parameter that takes part now: in a group and not frozen.
   struct Active {
-    detail::ParameterRef ref;
+    const detail::ParameterRef* ref;
     const IVONOptions* options;
     detail::ParameterSlot* slot;
+    IVONParamState* state;  // nullptr before the first sample
   };
 
-  // What one parameter's update needs: the gradient's average in the state's dtype and the
-  // parameter's memory order, and either the statistic's average or, for one sample, theta.
+  // What one step does to one parameter: an update, the next sample, or both.
   struct Update {
     const Active* active;
-    at::Tensor gradient;
-    at::Tensor statistic;
-    at::Tensor theta;
+    detail::Evidence evidence;
   };
 
   detail::SamplingCore& core() const;
+  detail::ResidentSample& resident() const { return core().resident(); }
   const IVONOptions& defaults_of_ivon() const {
     return static_cast<const IVONOptions&>(*defaults_);
   }
   const IVONParamState* find_state(const at::Tensor& param) const;
   detail::ParameterRef find_parameter(const at::Tensor& param) const;
-  void admit(const std::vector<std::vector<detail::ParameterRef>>& lists);
+  void admit(const std::vector<detail::ParameterRef>& refs);
+  void list_anew();
   std::vector<Active> active_parameters();
-  IVONParamState& ensure_state(const Active& active);
-  detail::DrawnParameter draw(const Active& active, const detail::NoiseKey& noise,
-                              detail::TaskList<detail::SampleTask>& fused);
+  void ensure_state(Active& active);
+  detail::DrawnParameter drawn_from(Active& active, detail::NoiseKey noise);
+  void extend_resident_sample();
 
   std::vector<at::Tensor> read_gradients(detail::Sample& sample);
-  at::Tensor statistic_of(const detail::DrawnParameter& drawn, const at::Tensor& gradient);
+  detail::Evidence evidence_of(const detail::DrawnParameter& drawn, const at::Tensor& gradient);
   void harvest();
+  void step_standard(const LossClosure& closure, at::Tensor& loss);
+  void step_resident(const LossClosure& closure, at::Tensor& loss);
   at::Tensor sample_closure(const LossClosure& closure);
   std::vector<Update> updates_from_sums(const std::vector<Active>& active);
   std::vector<Update> updates_from_pending(const std::vector<Active>& active);
-  void run(const std::vector<Update>& updates);
-  void update_by_tensors(const Update& update, IVONParamState& state,
-                         const detail::UpdateCoefficients& coefficients);
+  detail::UpdateCoefficients next_coefficients(const Active& active) const;
+  void count_updates(const std::vector<Update>& updates, int64_t skipped);
   at::Tensor& skipped_on(const at::Device& device);
+
+  // The distinct parameters of all groups and their slots; `listed_` tells whether they still are.
+  std::vector<detail::ParameterRef> refs_;
+  std::vector<detail::ParameterSlot*> slots_;
+  std::vector<const at::TensorImpl*> listed_;
 
   std::shared_ptr<detail::SamplingCore> core_ = std::make_shared<detail::SamplingCore>();
   detail::NoiseStream noise_;

@@ -61,7 +61,8 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   IVON_OPTION(bool, rescale_lr, true);
   /// Samples taken by `step(closure)`, >= 1. One value for the whole optimizer.
   IVON_OPTION(int64_t, mc_samples, 1);
-  /// `step()` also draws the next sample. One value for the whole optimizer.
+  /// `step()` also draws the next sample and leaves it in the module, so that AdamW's training loop
+  /// trains as it is. One value for the whole optimizer; an archive does not change it.
   IVON_OPTION(bool, sample_on_step, false);
 
  public:
@@ -169,6 +170,9 @@ inline void IVONOptions::validate(const std::string& where) const {
               "; infinity switches clipping off");
   TORCH_CHECK(mc_samples_ >= 1, "ivon: ", where, "mc_samples must be >= 1, got ", mc_samples_,
               "; the usual value is 1");
+  TORCH_CHECK(!sample_on_step_ || mc_samples_ == 1, "ivon: ", where,
+              "mc_samples must be 1 with sample_on_step, got ", mc_samples_,
+              "; write the standard loop for several samples a step");
 }
 
 inline void IVONOptions::serialize(torch::serialize::OutputArchive& archive) const {

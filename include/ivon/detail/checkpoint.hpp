@@ -27,6 +27,7 @@ struct Checkpoint {
     std::vector<int64_t> sizes;
     std::string dtype;  // of the parameter
     std::optional<IVONParamState> state;
+    at::Tensor module_mean;  // what the module would hold, if it showed a sample (sample_on_step)
   };
   struct Group {
     IVONOptions options;
@@ -92,6 +93,9 @@ inline void Checkpoint::write(torch::serialize::OutputArchive& archive) const {
       entry.write("dtype", c10::IValue(parameter.dtype));
       entry.write("has_state", c10::IValue(parameter.state.has_value()));
       if (parameter.state) parameter.state->serialize(entry);
+      if (parameter.module_mean.defined()) {
+        entry.write("module_mean", parameter.module_mean, /*is_buffer=*/true);
+      }
       group.write(numbered("parameter_", p), entry);
     }
     root.write(numbered("group_", g), group);
@@ -145,8 +149,11 @@ inline Checkpoint Checkpoint::read(torch::serialize::InputArchive& archive) {
     for (int64_t p = 0; p < count; ++p) {
       auto entry = read_nested(group, numbered("parameter_", static_cast<size_t>(p)));
       Parameter parameter{read_value(entry, "sizes").toIntVector(),
-                          read_value(entry, "dtype").toStringRef(), std::nullopt};
+                          read_value(entry, "dtype").toStringRef(),
+                          std::nullopt,
+                          {}};
       if (read_value(entry, "has_state").toBool()) parameter.state.emplace().serialize(entry);
+      entry.try_read("module_mean", parameter.module_mean, /*is_buffer=*/true);
       checkpoint.groups[g].parameters.push_back(std::move(parameter));
     }
   }
@@ -174,6 +181,11 @@ inline void Checkpoint::check_fits(const char* wanted_estimator,
                   "ivon: the archive holds ", c10::IntArrayRef(stored.sizes), " in ", stored.dtype,
                   " for ", ref.describe(), " in ", dtype,
                   "; build it from the model that was saved");
+      TORCH_CHECK(!stored.module_mean.defined() || (stored.module_mean.sizes() == stored.sizes &&
+                                                    stored.module_mean.scalar_type() ==
+                                                        ref.tensor.scalar_type()),
+                  "ivon: the archive's mean does not belong to ", ref.describe(),
+                  "; it is damaged");
       if (!stored.state) continue;
       const auto check_tensor = [&](const char* name, const at::Tensor& tensor) {
         TORCH_CHECK(tensor.defined() && tensor.sizes() == ref.tensor.sizes() &&

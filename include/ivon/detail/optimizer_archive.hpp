@@ -10,6 +10,7 @@ namespace ivon {
 template <class E>
 void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
   core().refuse_while_live("save()");
+  core().report_damage();
   TORCH_CHECK(
       !core().has_samples(),
       "ivon: save() between a sample and its step() would lose the sample; call step() first");
@@ -27,6 +28,8 @@ void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
         entry.state = *state;
         if (state->mean().defined()) entry.state->mean(mean(ref.tensor));
       }
+      const detail::ParameterSlot* slot = core().find(ref.tensor);
+      if (slot && slot->buffers.shown()) entry.module_mean = slot->buffers.mean().detach();
     }
   }
   checkpoint.write(archive);
@@ -39,9 +42,10 @@ void IVON<E>::load(torch::serialize::InputArchive& archive) {
   detail::Checkpoint checkpoint = detail::Checkpoint::read(archive);
   const auto lists = detail::list_parameters(param_groups_);
   checkpoint.check_fits(E::kName, lists);
-  TORCH_CHECK(
-      !checkpoint.defaults.sample_on_step(),
-      "ivon: the archive was written with sample_on_step, which this version cannot resume");
+  const bool on_step = resident().enabled();
+  TORCH_CHECK(!on_step || checkpoint.defaults.mc_samples() == 1,
+              "ivon: the archive was written with mc_samples ", checkpoint.defaults.mc_samples(),
+              ", which sample_on_step has no use for; load it into an optimizer without");
 
   decltype(state_) states;  // all allocations before the first change
   for (size_t g = 0; g < lists.size(); ++g) {
@@ -63,13 +67,21 @@ void IVON<E>::load(torch::serialize::InputArchive& archive) {
   at::Tensor skipped = at::full({}, checkpoint.skipped, at::kLong);
 
   core().drop_samples();
+  resident().clear();  // what the module was given while it showed a sample is the mean now
   state_ = std::move(states);
   noise_ = checkpoint.noise;
   skipped_ = {std::move(skipped)};
-  static_cast<IVONOptions&>(*defaults_) = checkpoint.defaults;
+  // Which loop is written around the optimizer is the program's: both loops read both archives.
+  static_cast<IVONOptions&>(*defaults_) = checkpoint.defaults.sample_on_step(on_step);
   for (size_t g = 0; g < lists.size(); ++g) {
-    static_cast<IVONOptions&>(param_groups_[g].options()) = checkpoint.groups[g].options;
+    static_cast<IVONOptions&>(param_groups_[g].options()) =
+        checkpoint.groups[g].options.sample_on_step(on_step);
+    for (size_t p = 0; p < lists[g].size(); ++p) {
+      const auto& module_mean = checkpoint.groups[g].parameters[p].module_mean;
+      if (module_mean.defined()) lists[g][p].tensor.copy_(module_mean);
+    }
   }
+  extend_resident_sample();
 }
 
 }  // namespace ivon

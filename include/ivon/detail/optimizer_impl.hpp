@@ -13,6 +13,10 @@ inline uint64_t random_seed() {
   return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
 }
 
+inline PosteriorScale posterior_scale(const IVONOptions& options) {
+  return {options.ess(), options.weight_decay(), options.hess_init()};
+}
+
 }  // namespace detail
 
 template <class E>
@@ -21,11 +25,9 @@ IVON<E>::IVON(std::vector<torch::optim::OptimizerParamGroup> groups, IVONOptions
     : Optimizer(std::vector<torch::optim::OptimizerParamGroup>{},
                 std::make_unique<IVONOptions>(defaults)) {
   defaults.validate();
-  TORCH_CHECK(!defaults.sample_on_step(),
-              "ivon: sample_on_step must be false, got true; this version has loops with "
-              "sampled_params() or step(closure) only");
   static_cast<IVONOptions&>(*defaults_).inherit(IVONOptions());  // all count as set from here on
   noise_.seed = detail::random_seed();
+  if (defaults.sample_on_step()) resident().enable();
   for (const auto& group : groups) add_param_group(group);
 }
 
@@ -40,52 +42,64 @@ detail::SamplingCore& IVON<E>::core() const {
 template <class E>
 void IVON<E>::add_param_group(const torch::optim::OptimizerParamGroup& group) {
   core().refuse_while_live("add_param_group()");
+  core().report_damage();
   const size_t number = param_groups_.size();
   auto options = std::make_unique<IVONOptions>(
       group.has_options() ? detail::complete_options(group.options(), defaults_of_ivon(), number)
                           : defaults_of_ivon());
   std::vector<torch::optim::OptimizerParamGroup> all = param_groups_;
   all.push_back(group);
-  admit(detail::list_parameters(all));
+  admit(detail::flattened(detail::list_parameters(all)));
   // The base of some versions replaces a third-party group's options by the defaults.
   Optimizer::add_param_group(torch::optim::OptimizerParamGroup(group.params()));
   param_groups_.back().set_options(std::move(options));
+  extend_resident_sample();
 }
 
+// Checks tensors at first sight.
 template <class E>
-void IVON<E>::admit(const std::vector<std::vector<detail::ParameterRef>>& lists) {
-  std::vector<detail::ParameterRef> all;
+void IVON<E>::admit(const std::vector<detail::ParameterRef>& refs) {
   bool any_new = false;
-  for (const auto& list : lists) {
-    for (const detail::ParameterRef& ref : list) {
-      if (!core().find(ref.tensor)) {
-        detail::check_parameter(ref);
-        any_new = true;
-      }
-      all.push_back(ref);
-    }
+  for (const detail::ParameterRef& ref : refs) {
+    if (core().find(ref.tensor)) continue;
+    detail::check_parameter(ref);
+    TORCH_CHECK(!detail::ShownTensors::contain(ref.tensor), "ivon: ", ref.describe(),
+                " must hold its own value, but it shows a sample of another optimizer "
+                "(sample_on_step); call that one's eval() or destroy it first");
+    any_new = true;
   }
   if (!any_new) return;
-  detail::check_overlaps(all);
-  for (const detail::ParameterRef& ref : all) core().add(ref.tensor);
+  detail::check_overlaps(refs);
+  for (const detail::ParameterRef& ref : refs) core().add(ref.tensor);
+}
+
+// Users may write to params(), and the base's add_param_group cannot tell us.
+template <class E>
+void IVON<E>::list_anew() {
+  auto refs = detail::flattened(detail::list_parameters(param_groups_));
+  admit(refs);
+  refs_ = std::move(refs);
+  slots_.clear();
+  for (const detail::ParameterRef& ref : refs_) slots_.push_back(core().find(ref.tensor));
+  listed_ = detail::listed_tensors(param_groups_);
 }
 
 template <class E>
 std::vector<typename IVON<E>::Active> IVON<E>::active_parameters() {
-  const auto lists = detail::list_parameters(param_groups_);
-  admit(lists);  // users may write to params(), and the base's add_param_group cannot tell us
-  std::vector<Active> active;
-  for (size_t g = 0; g < lists.size(); ++g) {
+  if (!detail::list_same_tensors(param_groups_, listed_)) list_anew();
+  for (size_t g = 0; g < param_groups_.size(); ++g) {
     auto complete = detail::complete_options(param_groups_[g].options(), defaults_of_ivon(), g);
-    auto& options = static_cast<IVONOptions&>(param_groups_[g].options());
-    options = std::move(complete);
-    for (const detail::ParameterRef& ref : lists[g]) {
-      if (!ref.tensor.requires_grad()) continue;
-      if (const IVONParamState* state = find_state(ref.tensor)) {
-        detail::check_state_fits(ref, state->hess());
-      }
-      active.push_back({ref, &options, core().find(ref.tensor)});
-    }
+    static_cast<IVONOptions&>(param_groups_[g].options()) = std::move(complete);
+  }
+  std::vector<Active> active;
+  active.reserve(refs_.size());
+  for (size_t i = 0; i < refs_.size(); ++i) {
+    const detail::ParameterRef& ref = refs_[i];
+    if (!ref.tensor.requires_grad()) continue;
+    auto* state = const_cast<IVONParamState*>(find_state(ref.tensor));
+    if (state) detail::check_state_fits(ref, state->hess());
+    const auto& options = static_cast<const IVONOptions&>(param_groups_[ref.group].options());
+    active.push_back({&ref, &options, slots_[i], state});
   }
   return active;
 }
@@ -109,20 +123,18 @@ detail::ParameterRef IVON<E>::find_parameter(const at::Tensor& param) const {
 }
 
 template <class E>
-IVONParamState& IVON<E>::ensure_state(const Active& active) {
-  const at::Tensor& param = active.ref.tensor;
-  auto& entry = state_[param.unsafeGetTensorImpl()];
-  if (!entry) {
-    const auto options = param.options().requires_grad(false).dtype(detail::state_dtype(param));
-    auto state = std::make_unique<IVONParamState>();
-    state->hess(detail::empty_in_memory_order(param, options).fill_(active.options->hess_init()));
-    state->momentum(detail::empty_in_memory_order(param, options).zero_());
-    if (detail::is_half(param.scalar_type())) {
-      state->mean(detail::empty_in_memory_order(param, options).copy_(param));
-    }
-    entry = std::move(state);
+void IVON<E>::ensure_state(Active& active) {
+  if (active.state) return;
+  const at::Tensor& param = active.ref->tensor;
+  const auto options = param.options().requires_grad(false).dtype(detail::state_dtype(param));
+  auto state = std::make_unique<IVONParamState>();
+  state->hess(detail::empty_in_memory_order(param, options).fill_(active.options->hess_init()));
+  state->momentum(detail::empty_in_memory_order(param, options).zero_());
+  if (detail::is_half(param.scalar_type())) {
+    state->mean(detail::empty_in_memory_order(param, options).copy_(param));
   }
-  return static_cast<IVONParamState&>(*entry);
+  active.state = state.get();
+  state_[param.unsafeGetTensorImpl()] = std::move(state);
 }
 
 template <class E>
@@ -139,8 +151,8 @@ template <class E>
 at::Tensor IVON<E>::mean(const at::Tensor& param) const {
   find_parameter(param);
   const detail::PlainTensors plain;
-  const at::Tensor held =
-      core().shows_sample_in(param) ? core().find(param)->buffers.mean() : param;
+  const detail::ParameterSlot* slot = core().find(param);
+  const at::Tensor& held = slot ? slot->buffers.mean() : param;
   const IVONParamState* state = find_state(param);
   if (state && state->mean().defined()) return detail::aten::adopted(held, state->mean());
   return held.to(detail::state_dtype(param), /*non_blocking=*/false, /*copy=*/true);
@@ -152,78 +164,97 @@ template <class E>
 SampledParams IVON<E>::sampled_params() {
   core().refuse_while_live("sampled_params()");
   core().report_damage();
-  const std::vector<Active> active = active_parameters();
   detail::Sample sample;
   sample.training = at::GradMode::is_enabled();
+  TORCH_CHECK(!sample.training || !resident().enabled(),
+              "ivon: sampled_params() must be called without gradients under sample_on_step, where "
+              "step() has drawn the training sample and the module shows it; train without the "
+              "scope, or predict under torch::NoGradGuard");
+  std::vector<Active> active = active_parameters();
   const detail::PlainTensors plain;
   harvest();
+  MeanParams mean_meanwhile = mean_params();
   const auto noise = noise_.next(sample.training ? detail::NoiseDomain::kTraining
                                                  : detail::NoiseDomain::kPrediction);
-  detail::TaskList<detail::SampleTask> fused;
-  for (const Active& parameter : active) {
-    sample.parameters.push_back(draw(parameter, noise, fused));
+  detail::SampleJob job;
+  sample.parameters.reserve(active.size());
+  for (Active& parameter : active) {
+    sample.parameters.push_back(drawn_from(parameter, noise));
+    const detail::DrawnParameter& drawn = sample.parameters.back();
+    drawn.slot->buffers.prepare();
+    job.add(drawn.posterior(), drawn.slot->buffers.sample(), drawn.drawing);
   }
-  detail::run_samples(fused);
+  job.run();
   core().show(std::move(sample));
-  return SampledParams(core_);
+  return SampledParams(core_, std::move(mean_meanwhile));
 }
 
-// Writes theta of one parameter to its second buffer, or lists that for the fused kernels.
+// One parameter of a sample with that noise; nothing is drawn yet.
 template <class E>
-detail::DrawnParameter IVON<E>::draw(const Active& active, const detail::NoiseKey& noise,
-                                     detail::TaskList<detail::SampleTask>& fused) {
-  const at::Tensor& param = active.ref.tensor;
-  IVONParamState& state = ensure_state(active);
-  detail::DrawnParameter drawn(
-      active.ref, active.slot, noise,
-      detail::PosteriorScale(active.options->ess(), active.options->weight_decay(),
-                             active.options->hess_init()));
-  drawn.noise.parameter = static_cast<uint32_t>(active.ref.index);
-  at::Tensor& theta = active.slot->buffers.prepare();
-  if (detail::is_fusible(param) && detail::fuses_with(theta, param) &&
-      detail::fuses_with(state.hess(), param)) {
-    fused.add({param.const_data_ptr<float>(), state.hess().const_data_ptr<float>(),
-               theta.mutable_data_ptr<float>(), param.numel(), drawn.noise, drawn.scale});
-    return drawn;
-  }
-  if (state.mean().defined()) state.mean().copy_(detail::aten::adopted(param, state.mean()));
-  const at::Tensor& mean = state.mean().defined() ? state.mean() : param;
-  const at::Tensor normals =
-      detail::standard_normal(param, drawn.noise, state.hess().scalar_type());
-  detail::aten::sample(mean, state.hess(), normals, drawn.scale, theta);
-  return drawn;
+detail::DrawnParameter IVON<E>::drawn_from(Active& active, detail::NoiseKey noise) {
+  ensure_state(active);
+  noise.parameter = static_cast<uint32_t>(active.ref->index);
+  return {*active.ref, active.slot,
+          detail::Drawing{noise, detail::posterior_scale(*active.options)}, active.state->hess(),
+          active.state->mean()};
 }
 
-// The gradients of a pending sample, undefined where there is none.
+// sample_on_step: the parameters that are not in the sample join it.
+template <class E>
+void IVON<E>::extend_resident_sample() {
+  if (!resident().enabled()) return;
+  std::vector<Active> active = active_parameters();
+  const detail::PlainTensors plain;
+  const detail::NoiseKey noise = noise_.training_sample();
+  for (size_t i = 0; i < active.size(); ++i) {
+    if (resident().sample().find(active[i].slot, i)) continue;
+    resident().add(drawn_from(active[i], noise));
+  }
+  resident().settle();
+}
+
+template <class E>
+void IVON<E>::train() {
+  core().refuse_while_live("train()");
+  core().report_damage();
+  resident().set_training(true);
+  extend_resident_sample();
+}
+
+template <class E>
+void IVON<E>::eval() {
+  core().refuse_while_live("eval()");
+  core().report_damage();
+  resident().set_training(false);
+}
+
+template <class E>
+MeanParams IVON<E>::mean_params() {
+  core().refuse_while_live("mean_params()");
+  core().report_damage();
+  return resident().enabled() ? MeanParams(core_) : MeanParams();
+}
+
+// The gradients of a sample, undefined where there is none.
 template <class E>
 std::vector<at::Tensor> IVON<E>::read_gradients(detail::Sample& sample) {
   std::vector<at::Tensor> gradients;
+  gradients.reserve(sample.parameters.size());
   for (detail::DrawnParameter& drawn : sample.parameters) {
     gradients.push_back(drawn.got_gradient ? detail::checked_gradient(drawn.ref) : at::Tensor());
-    drawn.notice_outside_write();
   }
   return gradients;
 }
 
-// What the estimator averages, from one sample; `gradient` in the state's dtype.
 template <class E>
-at::Tensor IVON<E>::statistic_of(const detail::DrawnParameter& drawn, const at::Tensor& gradient) {
-  if constexpr (!E::kUsesDeviation) {
-    return E::statistic(at::Tensor(), gradient);
-  } else {
-    const IVONParamState& state = *find_state(drawn.ref.tensor);
-    const at::Tensor& mean = state.mean().defined() ? state.mean() : drawn.ref.tensor;
-    const auto dtype = mean.scalar_type();
-    // theta - m is exact to a rounding of theta, too coarse in half precision; and m may have been
-    // written since. The noise itself is exact, unless the user wrote another theta.
-    const bool regenerate = !drawn.written && (state.mean().defined() || drawn.written_after);
-    const at::Tensor deviation =
-        regenerate ? detail::aten::deviation(
-                         state.hess(),
-                         detail::standard_normal(drawn.ref.tensor, drawn.noise, dtype), drawn.scale)
-                   : drawn.slot->buffers.sample().to(dtype) - mean;
-    return E::statistic(deviation, gradient);
-  }
+detail::Evidence IVON<E>::evidence_of(const detail::DrawnParameter& drawn,
+                                      const at::Tensor& gradient) {
+  return {E::kUsesDeviation ? drawn.statistic_from() : detail::StatisticFrom::kTheta,
+          drawn.drawing,
+          drawn.slot->buffers.sample(),
+          detail::in_memory_order_of(drawn.ref.tensor, gradient),
+          {},
+          {}};
 }
 
 // Adds the pending sample, if there is one, to the sums.
@@ -233,15 +264,21 @@ void IVON<E>::harvest() {
   if (!sample) return;
   try {
     const std::vector<at::Tensor> gradients = read_gradients(*sample);
+    detail::AccumulateJob<E> job;
     for (size_t i = 0; i < gradients.size(); ++i) {
-      const detail::DrawnParameter& drawn = sample->parameters[i];
+      detail::DrawnParameter& drawn = sample->parameters[i];
       if (!drawn.got_gradient) continue;
-      drawn.slot->used = detail::GradientMark(gradients[i]);
-      at::Tensor gradient = detail::in_memory_order_of(drawn.ref.tensor, gradients[i]);
-      // The user may clear the gradient in place before the step.
-      if (gradient.is_same(gradients[i])) gradient = gradient.clone();
-      drawn.slot->add_sums(gradient, statistic_of(drawn, gradient));
+      drawn.notice_outside_write();
+      detail::ParameterSlot& slot = *drawn.slot;
+      slot.used = detail::GradientMark(gradients[i]);
+      slot.allocate_sums(drawn.hess);
+      detail::Evidence evidence = evidence_of(drawn, gradients[i]);
+      evidence.gradient_sum = slot.gradient_sum;
+      evidence.statistic_sum = slot.statistic_sum;
+      job.add(drawn.posterior(), evidence, /*first=*/!slot.has_sums);
+      slot.has_sums = true;
     }
+    job.run();
   } catch (...) {
     core().drop_samples();  // the sums may hold a part of it; the next iteration is valid
     throw;
@@ -259,12 +296,16 @@ void IVON<E>::zero_grad(bool set_to_none) {
     harvest();
   }
   Optimizer::zero_grad(set_to_none);
+  resident().forget_gradients();
 }
 
 template <class E>
 void IVON<E>::manual_seed(uint64_t seed) {
   core().refuse_while_live("manual_seed()");
+  core().report_damage();
   noise_ = detail::NoiseStream{seed};
+  resident().clear();
+  extend_resident_sample();
 }
 
 }  // namespace ivon

@@ -11,7 +11,7 @@ inline UpdateCoefficients update_coefficients(const IVONOptions& options, int64_
   const double debias =
       options.debias() ? 1.0 / (1.0 - std::pow(options.beta1(), static_cast<double>(step))) : 1.0;
   const double scale = options.rescale_lr() ? options.hess_init() + options.weight_decay() : 1.0;
-  return {PosteriorScale(options.ess(), options.weight_decay(), options.hess_init()),
+  return {posterior_scale(options),
           options.beta1(),
           1.0 - options.beta2(),
           options.hess_clip(),
@@ -27,18 +27,95 @@ at::Tensor IVON<E>::step(LossClosure closure) {
   core().refuse_while_live("step()");
   core().report_damage();
   at::Tensor loss;
+  if (resident().enabled()) {
+    step_resident(closure, loss);
+  } else {
+    step_standard(closure, loss);
+  }
+  return loss;
+}
+
+template <class E>
+void IVON<E>::step_standard(const LossClosure& closure, at::Tensor& loss) {
   if (closure) loss = sample_closure(closure);
   TORCH_CHECK(
       core().has_samples(),
       "ivon: step() needs a sample with gradients, got none since the last step; compute the "
-      "loss and call backward() inside { auto sample = optimizer.sampled_params(); ... }, or "
-      "pass a closure: step(closure)");
+      "loss and call backward() inside { auto sample = optimizer.sampled_params(); ... }, pass a "
+      "closure: step(closure), or set sample_on_step(true), which leaves the loop as it is");
   const std::vector<Active> active = active_parameters();
   const detail::PlainTensors plain;
   const bool one_unread = core().pending() && core().harvested() == 0;
-  run(one_unread ? updates_from_pending(active) : updates_from_sums(active));
+  const auto updates = one_unread ? updates_from_pending(active) : updates_from_sums(active);
+  detail::StepJob<E> job;
+  for (const Update& update : updates) {
+    const IVONParamState& state = *update.active->state;
+    const typename detail::StepJob<E>::Update part{state.momentum(), update.evidence,
+                                                   next_coefficients(*update.active),
+                                                   skipped_on(update.active->ref->tensor.device())};
+    job.add({update.active->ref->tensor, state.mean(), state.hess()}, &part, nullptr);
+  }
+  count_updates(updates, job.run());
+  for (const Update& update : updates) {
+    update.active->ref->tensor.unsafeGetTensorImpl()->bump_version();
+  }
   core().drop_samples();
-  return loss;
+}
+
+// sample_on_step: the gradients are those at the sample shown; the next is drawn in the same pass.
+template <class E>
+void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
+  TORCH_CHECK(resident().training(),
+              "ivon: step() needs gradients at a sample, but after eval() the module holds the "
+              "mean; call train() before the forward pass");
+  TORCH_CHECK(resident().wanted(),
+              "ivon: step() needs gradients at a sample, but the module holds the mean; end the "
+              "scope of mean_params() before the forward pass");
+  if (closure) {
+    const at::AutoGradMode enable_grad(true);
+    loss = closure();
+    if (loss.defined()) loss = loss.detach();
+    core().report_damage();
+  }
+  std::vector<Active> active = active_parameters();
+  const detail::PlainTensors plain;
+  detail::Sample& shown = resident().sample();
+  std::string complaint;
+  const bool any_gradient = shown.notice_gradients(complaint);
+  TORCH_CHECK(complaint.empty(), complaint);
+  TORCH_CHECK(any_gradient,
+              "ivon: step() needs gradients, got none since the last step; call backward() on the "
+              "loss before it");
+  const std::vector<at::Tensor> gradients = read_gradients(shown);
+
+  detail::Sample next;
+  next.training = true;
+  next.parameters.reserve(active.size());
+  detail::NoiseStream noise = noise_;
+  noise.next(detail::NoiseDomain::kTraining);  // the sample shown is used
+  std::vector<Update> updates;
+  detail::StepJob<E> job;
+  for (size_t i = 0; i < active.size(); ++i) {
+    const detail::DrawnParameter* drawn = shown.find(active[i].slot, i);
+    next.parameters.push_back(drawn_from(active[i], noise.training_sample()));
+    if (!drawn) active[i].slot->buffers.prepare();
+    const detail::DrawnParameter& follows = next.parameters.back();
+    const typename detail::StepJob<E>::Draw draw{follows.slot->buffers.sample(), follows.drawing};
+    if (!drawn || !drawn->got_gradient) {
+      job.add(follows.posterior(), nullptr, &draw);
+      continue;
+    }
+    const at::Tensor& gradient = gradients[static_cast<size_t>(drawn - shown.parameters.data())];
+    drawn->slot->used = detail::GradientMark(gradient);
+    updates.push_back({&active[i], evidence_of(*drawn, gradient)});
+    const typename detail::StepJob<E>::Update update{
+        active[i].state->momentum(), updates.back().evidence, next_coefficients(active[i]),
+        skipped_on(follows.ref.tensor.device())};
+    job.add(follows.posterior(), &update, &draw);
+  }
+  count_updates(updates, job.run());
+  noise_ = noise;
+  resident().replace(std::move(next));
 }
 
 template <class E>
@@ -78,9 +155,16 @@ std::vector<typename IVON<E>::Update> IVON<E>::updates_from_sums(
   std::vector<Update> updates;
   for (const Active& parameter : active) {
     const detail::ParameterSlot& slot = *parameter.slot;
-    if (!slot.gradient_sum.defined()) continue;
-    updates.push_back(
-        {&parameter, slot.gradient_sum / samples, slot.statistic_sum / samples, at::Tensor()});
+    if (!slot.has_sums) continue;
+    const detail::Drawing unused{{}, detail::posterior_scale(*parameter.options)};
+    updates.push_back({&parameter,
+                       {detail::StatisticFrom::kSums,
+                        unused,
+                        {},
+                        {},
+                        slot.gradient_sum,
+                        slot.statistic_sum,
+                        samples}});
   }
   return updates;
 }
@@ -90,26 +174,17 @@ template <class E>
 std::vector<typename IVON<E>::Update> IVON<E>::updates_from_pending(
     const std::vector<Active>& active) {
   detail::Sample& sample = *core().pending();
-  std::unordered_map<const detail::ParameterSlot*, const Active*> active_at;
-  for (const Active& parameter : active) active_at.emplace(parameter.slot, &parameter);
   std::vector<Update> updates;
+  updates.reserve(active.size());
   try {
     const std::vector<at::Tensor> gradients = read_gradients(sample);
-    for (size_t i = 0; i < gradients.size(); ++i) {
-      const detail::DrawnParameter& drawn = sample.parameters[i];
-      const auto found = active_at.find(drawn.slot);
-      if (!gradients[i].defined() || found == active_at.end()) continue;
-      const at::Tensor& param = drawn.ref.tensor;
-      drawn.slot->used = detail::GradientMark(gradients[i]);
-      Update update{found->second, detail::in_memory_order_of(param, gradients[i]), {}, {}};
-      const at::Tensor& theta = drawn.slot->buffers.sample();
-      const bool regenerated = E::kUsesDeviation && drawn.written_after && !drawn.written;
-      if (detail::is_fusible(param) && detail::fuses_with(theta, param) && !regenerated) {
-        update.theta = theta;
-      } else {
-        update.statistic = statistic_of(drawn, update.gradient);
-      }
-      updates.push_back(std::move(update));
+    for (size_t i = 0; i < active.size(); ++i) {
+      detail::DrawnParameter* drawn = sample.find(active[i].slot, i);
+      if (!drawn || !drawn->got_gradient) continue;
+      const at::Tensor& gradient = gradients[static_cast<size_t>(drawn - sample.parameters.data())];
+      drawn->notice_outside_write();
+      drawn->slot->used = detail::GradientMark(gradient);
+      updates.push_back({&active[i], evidence_of(*drawn, gradient)});
     }
   } catch (...) {
     core().drop_samples();
@@ -118,46 +193,15 @@ std::vector<typename IVON<E>::Update> IVON<E>::updates_from_pending(
   return updates;
 }
 
-// What can be fused is one pass over memory and one job for all parameters.
 template <class E>
-void IVON<E>::run(const std::vector<Update>& updates) {
-  detail::TaskList<detail::UpdateTask> fused;
-  for (const Update& update : updates) {
-    const at::Tensor& param = update.active->ref.tensor;
-    IVONParamState& state = ensure_state(*update.active);
-    state.step(state.step() + 1);
-    const auto coefficients = detail::update_coefficients(*update.active->options, state.step());
-    const bool averaged = update.statistic.defined();
-    const at::Tensor& gradient = update.gradient;
-    const at::Tensor& other = averaged ? update.statistic : update.theta;
-    const bool fusible = detail::is_fusible(param) && detail::fuses_with(gradient, param) &&
-                         detail::fuses_with(other, param) &&
-                         detail::fuses_with(state.hess(), param) &&
-                         detail::fuses_with(state.momentum(), param);
-    if (!fusible) {
-      update_by_tensors(update, state, coefficients);
-      continue;
-    }
-    fused.add({param.mutable_data_ptr<float>(), state.hess().mutable_data_ptr<float>(),
-               state.momentum().mutable_data_ptr<float>(), other.const_data_ptr<float>(),
-               gradient.const_data_ptr<float>(), averaged, param.numel(), coefficients});
-    param.unsafeGetTensorImpl()->bump_version();
-  }
-  const int64_t skipped = detail::run_updates<E::kFused>(fused);
-  if (skipped > 0) skipped_on(at::kCPU).add_(skipped);
+detail::UpdateCoefficients IVON<E>::next_coefficients(const Active& active) const {
+  return detail::update_coefficients(*active.options, active.state->step() + 1);
 }
 
 template <class E>
-void IVON<E>::update_by_tensors(const Update& update, IVONParamState& state,
-                                const detail::UpdateCoefficients& coefficients) {
-  const at::Tensor& param = update.active->ref.tensor;
-  at::Tensor mean = state.mean().defined() ? detail::aten::adopted(param, state.mean()) : param;
-  detail::aten::update<E>(mean, state.hess(), state.momentum(), update.gradient, update.statistic,
-                          coefficients, skipped_on(param.device()));
-  if (state.mean().defined()) {
-    state.mean().copy_(mean);
-    param.copy_(mean);
-  }
+void IVON<E>::count_updates(const std::vector<Update>& updates, int64_t skipped) {
+  for (const Update& update : updates) update.active->state->step(update.active->state->step() + 1);
+  if (skipped > 0) skipped_on(at::kCPU).add_(skipped);
 }
 
 template <class E>

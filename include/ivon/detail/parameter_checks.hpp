@@ -9,7 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <ivon/kernels/normal.hpp>
+#include <ivon/kernels/dispatch.hpp>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -32,13 +32,6 @@ struct ParameterRef {
     return text.str();
   }
 };
-
-inline bool is_half(at::ScalarType dtype) { return dtype == at::kBFloat16 || dtype == at::kHalf; }
-
-/// Precision of mean, Hessian and momentum of a parameter.
-inline at::ScalarType state_dtype(const at::Tensor& parameter) {
-  return parameter.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
 
 inline void check_parameter(const ParameterRef& ref) {
   const at::Tensor& tensor = ref.tensor;

@@ -32,6 +32,36 @@ inline std::vector<std::vector<ParameterRef>> list_parameters(
   return lists;
 }
 
+inline std::vector<ParameterRef> flattened(const std::vector<std::vector<ParameterRef>>& lists) {
+  std::vector<ParameterRef> refs;
+  for (const auto& list : lists) refs.insert(refs.end(), list.begin(), list.end());
+  return refs;
+}
+
+/// Whether the groups still list the very tensors of `listed`, repetitions included.
+inline bool list_same_tensors(const std::vector<torch::optim::OptimizerParamGroup>& groups,
+                              const std::vector<const at::TensorImpl*>& listed) {
+  size_t i = 0;
+  for (const auto& group : groups) {
+    for (const at::Tensor& tensor : group.params()) {
+      if (i == listed.size() || tensor.unsafeGetTensorImpl() != listed[i++]) return false;
+    }
+    if (i == listed.size() || listed[i++] != nullptr) return false;  // the group's end
+  }
+  return i == listed.size();
+}
+
+/// What `list_same_tensors` compares with: addresses, and nullptr after each group.
+inline std::vector<const at::TensorImpl*> listed_tensors(
+    const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+  std::vector<const at::TensorImpl*> listed;
+  for (const auto& group : groups) {
+    for (const at::Tensor& tensor : group.params()) listed.push_back(tensor.unsafeGetTensorImpl());
+    listed.push_back(nullptr);
+  }
+  return listed;
+}
+
 /// The options of a group, complete: what it does not set is the optimizer's. Throws where they are
 /// of another optimizer or differ where all groups must agree.
 inline IVONOptions complete_options(const torch::optim::OptimizerOptions& group_options,

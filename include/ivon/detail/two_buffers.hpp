@@ -15,16 +15,16 @@ namespace ivon::detail {
 /// and tied alias follows. A parameter that does not fill its storage (a slice, a flattened RNN
 /// weight) or whose elements do not lie densely is copied to and fro instead, with the same result.
 ///
-/// At rest the parameter holds the mean and `sample()` the last sample. While shown, it holds the
-/// sample and `mean()` the mean. Methods are called under NoGradGuard and outside InferenceMode.
+/// Hidden, the parameter is `mean()` and the second buffer `sample()`; shown, the parameter is
+/// `sample()` and the second buffer `mean()`. Methods are called under NoGradGuard and outside
+/// InferenceMode.
 class TwoBuffers {
  public:
   explicit TwoBuffers(at::Tensor parameter) : parameter_(std::move(parameter)) {}
 
-  /// Allocates what `show` needs for the parameter's present layout and returns the tensor to write
-  /// the next sample to: shape, dtype and device of the parameter. May throw; the parameter is as
-  /// it was.
-  at::Tensor& prepare() {
+  /// Allocates what `show` needs for the parameter's present layout; afterwards `sample()` takes the
+  /// next sample: shape, dtype and device of the parameter. May throw; the parameter is as it was.
+  void prepare() {
     switches_ = fills_storage(parameter_);
     const bool fits = second_.defined() && second_.options().type_equal(parameter_.options()) &&
                       second_.device() == parameter_.device() &&
@@ -38,20 +38,20 @@ class TwoBuffers {
                !copied_mean_.options().type_equal(second_.options())) {
       copied_mean_ = at::empty_like(second_);
     }
-    return second_;
+    if (!as_it_was()) as_it_was_ = parameter_.detach();
   }
 
-  /// Shows what was written to `prepare()`'s tensor.
+  /// Shows what was written to `sample()`; `prepare` has been called for the present layout.
   void show() {
-    shown_ = parameter_.detach();
-    bytes_ = shown_.storage().nbytes();
+    bytes_ = as_it_was_.storage().nbytes();
     if (switches_) {
-      exchange(shown_.storage(), second_.storage());
+      exchange(as_it_was_.storage(), second_.storage());
       bump_version();
     } else {
       copied_mean_.copy_(parameter_);
       parameter_.copy_(second_);
     }
+    shown_ = true;
   }
 
   /// Shows the mean again, bit for bit. `written`: the parameter was written while shown, so what
@@ -60,31 +60,44 @@ class TwoBuffers {
   /// resized, the mean in a storage of its own.
   bool restore(bool written) noexcept {
     try {
-      const bool resized = shown_.storage().nbytes() != bytes_;
-      const bool intact = !resized && same_layout(parameter_, shown_);
+      const bool resized = as_it_was_.storage().nbytes() != bytes_;
+      const bool intact = !resized && as_it_was();
       if (resized) {
         parameter_.set_data(switches_ ? second_ : copied_mean_);
         second_.reset();
         copied_mean_.reset();
       } else {
         if (switches_) {
-          exchange(shown_.storage(), second_.storage());
+          exchange(as_it_was_.storage(), second_.storage());
         } else {
           if (written && intact) second_.copy_(parameter_);
-          shown_.copy_(copied_mean_);
+          as_it_was_.copy_(copied_mean_);
         }
-        if (!intact) parameter_.set_data(shown_);
+        if (!intact) parameter_.set_data(as_it_was_);
       }
       bump_version();
-      shown_.reset();
+      shown_ = false;
       return intact;
     } catch (...) {
       return false;
     }
   }
 
-  const at::Tensor& sample() const { return second_; }
-  const at::Tensor& mean() const { return switches_ ? second_ : copied_mean_; }
+  bool shown() const { return shown_; }
+  const at::Tensor& mean() const {
+    return !shown_ ? parameter_ : switches_ ? second_ : copied_mean_;
+  }
+  const at::Tensor& sample() const { return shown_ ? parameter_ : second_; }
+
+  /// Whether the parameter still lies where it lay at the last `prepare`.
+  bool as_it_was() const {
+    const at::Tensor& a = parameter_;
+    const at::Tensor& b = as_it_was_;
+    return b.defined() &&
+           a.storage().unsafeGetStorageImpl() == b.storage().unsafeGetStorageImpl() &&
+           a.scalar_type() == b.scalar_type() && a.storage_offset() == b.storage_offset() &&
+           a.sizes() == b.sizes() && a.strides() == b.strides();
+  }
 
  private:
   static bool fills_storage(const at::Tensor& tensor) {
@@ -102,23 +115,18 @@ class TwoBuffers {
     a.set_data_ptr_noswap(b.set_data_ptr(std::move(from_a)));
   }
 
-  static bool same_layout(const at::Tensor& a, const at::Tensor& b) {
-    return a.storage().unsafeGetStorageImpl() == b.storage().unsafeGetStorageImpl() &&
-           a.scalar_type() == b.scalar_type() && a.storage_offset() == b.storage_offset() &&
-           a.sizes() == b.sizes() && a.strides() == b.strides();
-  }
-
   // Autograd then reports a backward pass that comes after the switch.
   void bump_version() {
     if (!parameter_.is_inference()) parameter_.unsafeGetTensorImpl()->bump_version();
   }
 
   at::Tensor parameter_;
-  at::Tensor second_;       // at rest the last sample; while switched, the mean
+  at::Tensor second_;       // hidden: the last sample; shown and switched: the mean
   at::Tensor copied_mean_;  // copying route: the mean while a sample is shown
-  at::Tensor shown_;        // while shown: alias of the parameter as it was at `show`
+  at::Tensor as_it_was_;    // alias of the parameter as it was at `prepare`
   size_t bytes_ = 0;        // while shown: size of the parameter's storage at `show`
   bool switches_ = false;
+  bool shown_ = false;
 };
 
 }  // namespace ivon::detail

@@ -27,7 +27,7 @@ inline at::Tensor deviation(const at::Tensor& hess, const at::Tensor& normals,
 
 /// Writes theta, rounded to its own dtype.
 inline void sample(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& normals,
-                   const PosteriorScale& scale, at::Tensor& theta) {
+                   const PosteriorScale& scale, const at::Tensor& theta) {
   theta.copy_(mean + deviation(hess, normals, scale));
 }
 
@@ -42,8 +42,9 @@ inline at::Tensor adopted(const at::Tensor& parameter, const at::Tensor& mean) {
 /// estimator's statistic. An element whose gradient, hhat or result is not finite keeps all three
 /// and is counted in `skipped` (int64, 0-dim, same device).
 template <class Estimator>
-void update(at::Tensor& mean, at::Tensor& hess, at::Tensor& momentum, const at::Tensor& gradient,
-            const at::Tensor& statistic, const UpdateCoefficients& c, at::Tensor& skipped) {
+void update(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& momentum,
+            const at::Tensor& gradient, const at::Tensor& statistic, const UpdateCoefficients& c,
+            const at::Tensor& skipped) {
   const double delta = c.scale.weight_decay;
   const at::Tensor h = hess.clamp_min(c.scale.hess_floor);
   const at::Tensor s = h + delta;

@@ -7,31 +7,9 @@
 #include <ivon/kernels/coefficients.hpp>
 #include <ivon/kernels/cpu/isa.hpp>
 #include <ivon/kernels/normal.hpp>
+#include <ivon/kernels/tasks.hpp>
 
 namespace ivon::detail {
-
-/// Draw theta for one parameter: `count` floats each; theta may not overlap the others.
-struct SampleTask {
-  const float* mean;
-  const float* hess;
-  float* theta;
-  int64_t count;
-  NoiseKey noise;
-  PosteriorScale scale;
-};
-
-/// Update one parameter from the average gradient: `count` floats each, in place. `other` is the
-/// average of the estimator's statistic when `averaged`, else the one sample theta.
-struct UpdateTask {
-  float* mean;
-  float* hess;
-  float* momentum;
-  const float* other;
-  const float* gradient;
-  bool averaged;
-  int64_t count;
-  UpdateCoefficients coefficients;
-};
 
 inline int64_t block_count(int64_t count) { return (count + kNoiseBlock - 1) / kNoiseBlock; }
 inline int64_t block_size(int64_t count, int64_t block) {
@@ -85,6 +63,12 @@ inline void sample_block(Isa isa, const SampleTask& task, int64_t block) {
   (void)isa;
 #endif
   portable::sample_block(task, block);
+}
+
+template <FusedEstimate estimate>
+void accumulate_block(Isa isa, const AccumulateTask& task, int64_t block) {
+  (void)isa;
+  portable::accumulate_block<estimate>(task, block);
 }
 
 /// Returns the elements that were left alone because something was not finite.

@@ -44,23 +44,70 @@ inline void run_in_parallel(int64_t items, int64_t grain,
       grain);
 }
 
-/// Whether `tensor` is a float32 CPU tensor that lies in memory as `like` does.
-inline bool fuses_with(const at::Tensor& tensor, const at::Tensor& like) {
-  return tensor.is_cpu() && tensor.scalar_type() == at::kFloat && tensor.layout() == at::kStrided &&
-         tensor.strides() == like.strides();
+inline bool is_half(at::ScalarType dtype) { return dtype == at::kBFloat16 || dtype == at::kHalf; }
+
+/// Precision of mean, Hessian and momentum of a parameter.
+inline at::ScalarType state_dtype(const at::Tensor& parameter) {
+  return parameter.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+/// Whether element i in memory is the same element of both; the tensors have one shape.
+inline bool same_memory_order(const at::Tensor& a, const at::Tensor& b) {
+  for (int64_t dim = 0; dim < a.dim(); ++dim) {
+    if (a.stride(dim) != b.stride(dim) && a.size(dim) != 1) return false;
+  }
+  return true;
+}
+
+/// The tensors of one parameter's posterior, all of the parameter's shape and device.
+struct PosteriorTensors {
+  const at::Tensor& mean;       // as the module shows it outside samples, in the parameter's dtype
+  const at::Tensor& wide_mean;  // m in float32 for bfloat16 and float16 parameters, else undefined
+  const at::Tensor& hess;
+};
+
+/// Whether the fused kernels can walk `tensor` together with `mean`.
+inline bool fuses_with(const at::Tensor& tensor, const at::Tensor& mean, at::ScalarType dtype) {
+  return tensor.is_cpu() && tensor.scalar_type() == dtype && tensor.layout() == at::kStrided &&
+         same_memory_order(tensor, mean);
 }
 
 /// Whether the fused kernels take this parameter.
-inline bool is_fusible(const at::Tensor& parameter) {
-  return fuses_with(parameter, parameter) && parameter.is_non_overlapping_and_dense();
+inline bool is_fusible(const PosteriorTensors& posterior) {
+  const at::Tensor& mean = posterior.mean;
+  const at::ScalarType state = state_dtype(mean);
+  return mean.is_cpu() && mean.scalar_type() == at::kFloat && mean.is_non_overlapping_and_dense() &&
+         fuses_with(posterior.hess, mean, state) &&
+         (!is_half(mean.scalar_type()) || fuses_with(posterior.wide_mean, mean, state));
+}
+
+/// Address of a tensor that is read only; unlike data_ptr() leaves a copy-on-write one unmade.
+inline void* reading(const at::Tensor& tensor) { return const_cast<void*>(tensor.const_data_ptr()); }
+inline void* writing(const at::Tensor& tensor) { return tensor.mutable_data_ptr(); }
+
+inline Element element_of(at::ScalarType dtype) {
+  return dtype == at::kDouble     ? Element::kFloat64
+         : dtype == at::kBFloat16 ? Element::kBFloat16
+         : dtype == at::kHalf     ? Element::kFloat16
+                                  : Element::kFloat32;
+}
+
+/// The arrays of a fusible posterior; `address` is `reading` or `writing`.
+inline PosteriorArrays arrays_of(const PosteriorTensors& posterior,
+                                 void* (*address)(const at::Tensor&)) {
+  const at::ScalarType dtype = posterior.mean.scalar_type();
+  return {element_of(dtype), address(posterior.mean),
+          is_half(dtype) ? static_cast<float*>(address(posterior.wide_mean)) : nullptr,
+          address(posterior.hess), posterior.mean.numel()};
 }
 
 /// Tasks over many tensors as one job, split by blocks of elements whatever the tensors' sizes.
 template <class Task>
 class TaskList {
  public:
-  void add(Task task) {
-    const int64_t blocks = block_count(task.count);
+  /// A task over `count` elements.
+  void add(Task task, int64_t count) {
+    const int64_t blocks = block_count(count);
     if (blocks == 0) return;
     tasks_.push_back(std::move(task));
     ends_.push_back((ends_.empty() ? 0 : ends_.back()) + blocks);
@@ -89,23 +136,5 @@ class TaskList {
   std::vector<Task> tasks_;
   std::vector<int64_t> ends_;  // blocks up to and including each task
 };
-
-/// Draws every sample of the list.
-inline void run_samples(const TaskList<SampleTask>& tasks) {
-  const Isa isa = current_isa();
-  tasks.run([isa](const SampleTask& task, int64_t block) {
-    sample_block(isa, task, block);
-    return int64_t{0};
-  });
-}
-
-/// Runs every update of the list; returns the elements that were left alone.
-template <FusedEstimate estimate>
-int64_t run_updates(const TaskList<UpdateTask>& tasks) {
-  const Isa isa = current_isa();
-  return tasks.run([isa](const UpdateTask& task, int64_t block) {
-    return update_block<estimate>(isa, task, block);
-  });
-}
 
 }  // namespace ivon::detail

@@ -118,6 +118,8 @@ Prediction predict(Optimizer& optimizer, Forward&& forward, int64_t samples = 16
               "; for a prediction at the mean call the model outside a sample");
   const c10::NoGradGuard no_grad;
   PredictionAccumulator accumulator;
+  // With sample_on_step the training sample comes back once, after all predictions.
+  const auto mean_between = optimizer.mean_params();
   for (int64_t s = 0; s < samples; ++s) {
     auto sample = optimizer.sampled_params();
     accumulator.add(forward());

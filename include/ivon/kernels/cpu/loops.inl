@@ -16,12 +16,12 @@ IVON_ALWAYS_INLINE void store_part(float* p, F a, int64_t count) {
 /// theta = m + eps / sqrt(lambda (h + delta)).
 inline void sample_block(const SampleTask& task, int64_t block) {
   const int64_t begin = block * kNoiseBlock;
-  const int64_t count = block_size(task.count, block);
-  const float* m = task.mean + begin;
-  const float* h = task.hess + begin;
-  float* theta = task.theta + begin;
-  const Scale scale(task.scale);
-  NormalBlock normals(task.noise, static_cast<uint32_t>(block));
+  const int64_t count = block_size(task.posterior.count, block);
+  const float* m = static_cast<const float*>(task.posterior.mean) + begin;
+  const float* h = static_cast<const float*>(task.posterior.hess) + begin;
+  float* theta = static_cast<float*>(task.theta) + begin;
+  const Scale scale(task.drawing.scale);
+  NormalBlock normals(task.drawing.noise, static_cast<uint32_t>(block));
   int64_t i = 0;
   for (; i + 32 <= count; i += 32) {
     F first, second;
@@ -43,19 +43,21 @@ inline void sample_block(const SampleTask& task, int64_t block) {
 template <FusedEstimate estimate, bool averaged>
 inline int64_t update_block_from(const UpdateTask& task, int64_t block) {
   const int64_t begin = block * kNoiseBlock;
-  const int64_t count = block_size(task.count, block);
-  float* m = task.mean + begin;
-  float* h = task.hess + begin;
-  float* g = task.momentum + begin;
-  const float* other = task.other + begin;
-  const float* gradient = task.gradient + begin;
+  const int64_t count = block_size(task.posterior.count, block);
+  float* m = static_cast<float*>(task.posterior.mean) + begin;
+  float* h = static_cast<float*>(task.posterior.hess) + begin;
+  float* g = static_cast<float*>(task.momentum) + begin;
+  const float* other = static_cast<const float*>(averaged ? task.statistic_sum : task.theta) + begin;
+  const float* gradient = static_cast<const float*>(averaged ? task.gradient_sum : task.gradient) + begin;
+  const F inverse = set(static_cast<float>(1.0 / task.samples));
   const Coefficients c(task.coefficients);
   int64_t skipped = 0;
   int64_t i = 0;
   for (; i + 16 <= count; i += 16) {
     F new_m = load(m + i), new_h = load(h + i), new_g = load(g + i);
-    const F grad = load(gradient + i);
+    F grad = load(gradient + i);
     F average = load(other + i);
+    if constexpr (averaged) { grad = grad * inverse; average = average * inverse; }
     if constexpr (!averaged) average = statistic<estimate>(average - new_m, grad);
     const M keep = update<estimate>(new_m, new_h, new_g, average, grad, c);
     if (const uint32_t kept = bits(keep)) {
@@ -73,8 +75,9 @@ inline int64_t update_block_from(const UpdateTask& task, int64_t block) {
   const F old_m = load_part(m + i, part, 0), old_h = load_part(h + i, part, 1),
           old_g = load_part(g + i, part, 0);
   F new_m = old_m, new_h = old_h, new_g = old_g;
-  const F grad = load_part(gradient + i, part, 0);
+  F grad = load_part(gradient + i, part, 0);
   F average = load_part(other + i, part, 0);
+    if constexpr (averaged) { grad = grad * inverse; average = average * inverse; }
   if constexpr (!averaged) average = statistic<estimate>(average - old_m, grad);
   const M keep = update<estimate>(new_m, new_h, new_g, average, grad, c);
   store_part(m + i, select(keep, old_m, new_m), part);
@@ -85,6 +88,22 @@ inline int64_t update_block_from(const UpdateTask& task, int64_t block) {
 
 template <FusedEstimate estimate>
 inline int64_t update_block(const UpdateTask& task, int64_t block) {
-  return task.averaged ? update_block_from<estimate, true>(task, block)
+  return task.from == StatisticFrom::kSums ? update_block_from<estimate, true>(task, block)
                        : update_block_from<estimate, false>(task, block);
+}
+
+template <FusedEstimate estimate>
+inline void accumulate_block(const AccumulateTask& task, int64_t block) {
+  const int64_t begin = block * kNoiseBlock;
+  const int64_t count = block_size(task.posterior.count, block);
+  const float* m = static_cast<const float*>(task.posterior.mean) + begin;
+  const float* theta = static_cast<const float*>(task.theta) + begin;
+  const float* gradient = static_cast<const float*>(task.gradient) + begin;
+  float* gs = static_cast<float*>(task.gradient_sum) + begin;
+  float* ss = static_cast<float*>(task.statistic_sum) + begin;
+  for (int64_t i = 0; i < count; ++i) {
+    const float stat = estimate == FusedEstimate::kPrice ? (theta[i] - m[i]) * gradient[i] : gradient[i] * gradient[i];
+    gs[i] = task.first ? gradient[i] : gs[i] + gradient[i];
+    ss[i] = task.first ? stat : ss[i] + stat;
+  }
 }

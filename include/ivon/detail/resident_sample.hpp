@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// The training sample that stays in the module from one step() to the next (sample_on_step).
+#pragma once
+
+#include <ATen/autocast_mode.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/where.h>
+
+#include <cstddef>
+#include <ivon/detail/sample.hpp>
+#include <mutex>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace ivon::detail {
+
+/// Every tensor of this process that holds a resident sample, so that a second optimizer built on
+/// it does not take the sample for the mean.
+class ShownTensors {
+ public:
+  static void add(const at::Tensor& tensor) {
+    const std::lock_guard<std::mutex> lock(mutex());
+    set().insert(tensor.unsafeGetTensorImpl());
+  }
+  static void remove(const at::Tensor& tensor) {
+    const std::lock_guard<std::mutex> lock(mutex());
+    set().erase(tensor.unsafeGetTensorImpl());
+  }
+  static bool contain(const at::Tensor& tensor) {
+    const std::lock_guard<std::mutex> lock(mutex());
+    return set().count(tensor.unsafeGetTensorImpl()) > 0;
+  }
+
+ private:
+  // Never destroyed: optimizers of static storage duration may end later.
+  static std::unordered_set<const void*>& set() {
+    static auto* tensors = new std::unordered_set<const void*>;
+    return *tensors;
+  }
+  static std::mutex& mutex() {
+    static auto* m = new std::mutex;
+    return *m;
+  }
+};
+
+/// Shown while training, unless something needs the mean for a while. What it shows is a function
+/// of mean, Hessian and `Drawing`, so it is drawn again rather than kept where it was overwritten.
+class ResidentSample {
+ public:
+  ResidentSample() = default;
+  ~ResidentSample() { clear(); }
+  ResidentSample(const ResidentSample&) = delete;
+  ResidentSample& operator=(const ResidentSample&) = delete;
+
+  bool enabled() const { return enabled_; }
+  void enable() { enabled_ = true; }
+
+  bool training() const { return training_; }
+  bool wanted() const { return enabled_ && training_ && mean_needed_ == 0; }
+  Sample& sample() { return sample_; }
+
+  /// Adds a parameter that is not in the sample; `settle` draws and shows it.
+  void add(DrawnParameter drawn) {
+    drawn.gradient_before = GradientMark(drawn.ref.tensor.grad());
+    sample_.parameters.push_back(std::move(drawn));
+  }
+
+  void set_training(bool training) {
+    training_ = training;
+    settle();
+  }
+  /// Shows the mean until the matching `release_mean`. Calls nest.
+  void need_mean() {
+    ++mean_needed_;
+    settle();
+  }
+  void release_mean() {
+    --mean_needed_;
+    settle();
+  }
+
+  /// Shows the sample or the mean, whichever is wanted.
+  void settle() {
+    const PlainTensors plain;
+    if (wanted()) {
+      show();
+    } else {
+      hide();
+    }
+  }
+
+  /// The kernels have drawn the next sample where the present one was shown, and in the second
+  /// buffers of parameters that were not in it.
+  void replace(Sample next) {
+    at::autocast::clear_cache();
+    for (size_t i = 0; i < sample_.parameters.size(); ++i) {
+      DrawnParameter& drawn = sample_.parameters[i];
+      if (!next.find(drawn.slot, i)) hide(drawn);
+    }
+    sample_ = std::move(next);
+    for (DrawnParameter& drawn : sample_.parameters) {
+      if (drawn.slot->buffers.shown()) {
+        drawn.ref.tensor.unsafeGetTensorImpl()->bump_version();
+      } else {
+        show(drawn);
+      }
+    }
+    for (DrawnParameter& drawn : sample_.parameters) drawn.mark_shown();
+  }
+
+  /// Gradients that are there now are not of this sample.
+  void forget_gradients() {
+    for (DrawnParameter& drawn : sample_.parameters) {
+      drawn.gradient_before = GradientMark(drawn.ref.tensor.grad());
+    }
+  }
+
+  /// What others wrote into parameters while they showed the sample becomes their mean, and the
+  /// sample is drawn anew. Returns what to tell the user; empty if nothing was written.
+  std::string absorb_writes() {
+    std::string complaint = absorb_shown();
+    if (!complaint.empty()) settle();
+    return complaint;
+  }
+
+  /// Shows the mean and forgets the sample.
+  void clear() noexcept {
+    try {
+      if (sample_.parameters.empty()) return;
+      absorb_shown();
+    } catch (...) {  // the means that are in the buffers are put back all the same
+    }
+    hide();
+    sample_.parameters.clear();
+  }
+
+ private:
+  void show() {
+    SampleJob job;
+    bool any = false;
+    for (DrawnParameter& drawn : sample_.parameters) {
+      TwoBuffers& buffers = drawn.slot->buffers;
+      if (buffers.shown()) continue;
+      any = true;
+      buffers.prepare();
+      job.add(drawn.posterior(), buffers.sample(), drawn.drawing);
+    }
+    if (!any) return;
+    job.run();
+    at::autocast::clear_cache();
+    for (DrawnParameter& drawn : sample_.parameters) {
+      if (!drawn.slot->buffers.shown()) show(drawn);
+    }
+    // Parameters may share a version counter: read them when all are shown.
+    for (DrawnParameter& drawn : sample_.parameters) {
+      drawn.version_shown = version_of(drawn.ref.tensor);
+    }
+  }
+  static void show(DrawnParameter& drawn) {
+    drawn.slot->buffers.show();
+    ShownTensors::add(drawn.ref.tensor);
+  }
+
+  void hide() noexcept {
+    bool any = false;
+    for (DrawnParameter& drawn : sample_.parameters) {
+      if (!drawn.slot->buffers.shown()) continue;
+      hide(drawn);
+      any = true;
+    }
+    if (any) at::autocast::clear_cache();
+  }
+  static void hide(DrawnParameter& drawn) noexcept {
+    const PlainTensors plain;
+    drawn.slot->buffers.restore(/*written=*/false);
+    ShownTensors::remove(drawn.ref.tensor);
+  }
+
+  std::string absorb_shown() {
+    std::string complaint;
+    for (DrawnParameter& drawn : sample_.parameters) {
+      const TwoBuffers& buffers = drawn.slot->buffers;
+      if (!buffers.shown()) continue;
+      if (version_of(drawn.ref.tensor) == drawn.version_shown && buffers.as_it_was()) continue;
+      const PlainTensors plain;
+      const std::string said = absorb(drawn);
+      if (complaint.empty()) complaint = said;
+    }
+    return complaint;
+  }
+
+  // A tensor that was overwritten as a whole (a checkpoint, an initialisation) becomes the mean as
+  // a whole; one written in part (a clamp) in the elements that differ from the sample.
+  static std::string absorb(DrawnParameter& drawn) {
+    const at::Tensor& param = drawn.ref.tensor;
+    TwoBuffers& buffers = drawn.slot->buffers;
+    const at::Tensor& mean = buffers.mean();
+    if (param.sizes() != mean.sizes() || !param.options().type_equal(mean.options()) ||
+        param.device() != mean.device()) {
+      hide(drawn);
+      return moved_message(drawn.ref);
+    }
+    const at::Tensor theta = empty_in_memory_order(mean, mean.options().requires_grad(false));
+    SampleJob job;
+    job.add(drawn.posterior(), theta, drawn.drawing);
+    job.run();
+    const at::Tensor differs = param.ne(theta);
+    const auto count = differs.sum().item<int64_t>();
+    if (count == 0) {  // the very same values, as a checkpoint of this moment has them
+      hide(drawn);
+      return {};
+    }
+    const at::Tensor new_mean =
+        2 * count > param.numel() ? param.clone() : at::where(differs, param, mean);
+    hide(drawn);
+    param.copy_(new_mean);
+    drawn.gradient_before = GradientMark(param.grad());
+    return "ivon: " + drawn.ref.describe() +
+           " was written while it showed a sample; what was written is its mean now and the sample "
+           "was drawn again; call eval() before writing to the module and train() afterwards";
+  }
+
+  bool enabled_ = false;
+  bool training_ = true;
+  int mean_needed_ = 0;
+  Sample sample_;
+};
+
+}  // namespace ivon::detail

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// A sample of the weights: which parameters it covers, how it was drawn, what became of it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <cstdint>
+#include <ivon/detail/gradient_mark.hpp>
+#include <ivon/detail/parameter_checks.hpp>
+#include <ivon/detail/passes.hpp>
+#include <ivon/detail/two_buffers.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ivon::detail {
+
+/// The library computes on ordinary tensors without gradients, wherever it is called from.
+struct PlainTensors {
+  c10::InferenceMode no_inference{false};
+  at::NoGradGuard no_grad;
+};
+
+/// What is kept for one tensor of the optimizer.
+struct ParameterSlot {
+  explicit ParameterSlot(const at::Tensor& tensor) : parameter(tensor), buffers(tensor) {}
+
+  at::Tensor parameter;  // keeps the address that is the key
+  TwoBuffers buffers;
+  GradientMark used;          // the gradient that was read last
+  bool has_sums = false;      // the two below hold something
+  at::Tensor gradient_sum;    // over harvested samples; allocated by the first
+  at::Tensor statistic_sum;   // likewise, of Estimator::statistic
+
+  void allocate_sums(const at::Tensor& hess) {
+    if (gradient_sum.defined() && gradient_sum.options().type_equal(hess.options()) &&
+        gradient_sum.sizes() == hess.sizes() && gradient_sum.strides() == hess.strides()) {
+      return;
+    }
+    gradient_sum = at::empty_like(hess);
+    statistic_sum = at::empty_like(hess);
+    has_sums = false;
+  }
+};
+
+/// One parameter in one sample.
+struct DrawnParameter {
+  DrawnParameter(ParameterRef r, ParameterSlot* s, Drawing d, at::Tensor hess_, at::Tensor wide)
+      : ref(std::move(r)),
+        slot(s),
+        drawing(d),
+        hess(std::move(hess_)),
+        wide_mean(std::move(wide)) {}
+
+  ParameterRef ref;
+  ParameterSlot* slot;
+  Drawing drawing;
+  at::Tensor hess;       // of the parameter's state
+  at::Tensor wide_mean;  // likewise; defined for bfloat16 and float16
+  GradientMark gradient_before;
+  int64_t version_shown = 0;     // of the parameter, once shown
+  int64_t version_restored = 0;  // of the parameter, once restored
+  bool written = false;          // by the user while shown: theta is what it held at the end
+  bool written_after = false;    // by the user between the scope's end and the harvest
+  bool got_gradient = false;     // its gradient changed while shown
+
+  PosteriorTensors posterior() const { return {slot->buffers.mean(), wide_mean, hess}; }
+
+  void mark_shown() {
+    version_shown = version_of(ref.tensor);
+    gradient_before = GradientMark(ref.tensor.grad());
+  }
+  void notice_outside_write() { written_after = version_of(ref.tensor) != version_restored; }
+
+  /// theta - m is exact to a rounding of theta, too coarse in half precision; and m may have been
+  /// written since. The noise itself is exact, unless the user wrote another theta.
+  StatisticFrom statistic_from() const {
+    return !written && (wide_mean.defined() || written_after) ? StatisticFrom::kNoise
+                                                              : StatisticFrom::kTheta;
+  }
+};
+
+struct Sample {
+  bool training = false;
+  bool zeroed = false;  // the optimizer's zero_grad() ran while shown
+  std::vector<DrawnParameter> parameters;
+
+  /// The entry of a slot, nullptr if there is none; `hint`: where it probably is.
+  DrawnParameter* find(const ParameterSlot* slot, size_t hint) {
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      DrawnParameter& drawn = parameters[(hint + i) % parameters.size()];
+      if (drawn.slot == slot) return &drawn;
+    }
+    return nullptr;
+  }
+
+  /// Finds the parameters that got a gradient since they were shown; true if there are any. Sets
+  /// `complaint` where a gradient was added to one that was used already.
+  bool notice_gradients(std::string& complaint) {
+    bool any = false;
+    for (DrawnParameter& drawn : parameters) {
+      const at::Tensor& gradient = drawn.ref.tensor.grad();
+      drawn.got_gradient = gradient.defined() && !drawn.gradient_before.unchanged(gradient);
+      any |= drawn.got_gradient;
+      const bool added_to_used = drawn.got_gradient && !zeroed &&
+                                 drawn.slot->used.same_tensor(gradient) &&
+                                 drawn.gradient_before.same_version(drawn.slot->used);
+      if (added_to_used && complaint.empty()) {
+        complaint = "ivon: the gradient of " + drawn.ref.describe() +
+                    " was added to one that an earlier sample already used; call the optimizer's "
+                    "zero_grad() before each sample";
+      }
+    }
+    return any;
+  }
+};
+
+/// What to say of a parameter whose storage changed while it showed a sample.
+inline std::string moved_message(const ParameterRef& ref) {
+  return "ivon: " + ref.describe() +
+         " was resized or re-pointed while it showed a sample; its mean was put back and the "
+         "sample dropped; change a model's parameters while they show the mean: outside "
+         "sampled_params(), or after eval() with sample_on_step";
+}
+
+}  // namespace ivon::detail
