@@ -42,4 +42,13 @@ inline constexpr double kKnownMean = 0.03;
 inline constexpr double kKnownVariance = 0.05;
 inline constexpr double kKnownPredictive = 0.008;
 
+// Fused passes against the formulas in double, one element and step, in roundings of the state's
+// type (2^-24 or 2^-53) relative to the sum of the sizes of what is added up: one for each operation
+// on the way, coefficients included. Largest measured: TODO.
+inline constexpr double kSampleRoundings = 4;
+inline constexpr double kSumRoundings = 6;
+inline constexpr double kHessRoundings = 12;
+inline constexpr double kMomentumRoundings = 4;
+inline constexpr double kMeanRoundings = 12;
+
 }  // namespace ivon_test::tolerance
