@@ -52,11 +52,14 @@ inline HalfFormat format_of(Element element) {
   return element == Element::kBFloat16 ? HalfFormat{7, -126, 127} : HalfFormat{10, -14, 15};
 }
 
-inline bool is_nan_bits(double x) {  // also under -ffast-math
+// By their bits, for the tests are compiled with -ffast-math as well.
+inline uint64_t magnitude_bits(double x) {
   uint64_t word;
   std::memcpy(&word, &x, sizeof(word));
-  return (word & 0x7FFFFFFFFFFFFFFFu) > 0x7FF0000000000000u;
+  return word & 0x7FFFFFFFFFFFFFFFu;
 }
+inline bool is_nan_bits(double x) { return magnitude_bits(x) > 0x7FF0000000000000u; }
+inline bool is_infinite_bits(double x) { return magnitude_bits(x) == 0x7FF0000000000000u; }
 
 // The nearest value, ties to the even fraction; -1 for a number that is none.
 inline int32_t half_bits(Element element, double x) {
@@ -65,7 +68,7 @@ inline int32_t half_bits(Element element, double x) {
   const int32_t sign = std::signbit(x) ? 0x8000 : 0;
   const double size = std::abs(x);
   const int32_t infinity = (2 * f.bias + 1) << f.fraction;
-  if (size > std::numeric_limits<double>::max()) return sign | infinity;
+  if (is_infinite_bits(x)) return sign | infinity;
   const int exponent = size == 0 ? f.least_exponent : std::max(std::ilogb(size), f.least_exponent);
   const double units = std::nearbyint(std::ldexp(size, f.fraction - exponent));
   // 2^fraction units are an exponent's first value: carries go up by themselves.
@@ -119,9 +122,10 @@ class Room {
     return base_ + begin_;
   }
   bool only_the_array_was_touched() const {
-    const auto untouched = [](unsigned char byte) { return byte == kUntouched; };
-    return std::all_of(base_, base_ + begin_, untouched) &&
-           std::all_of(base_ + begin_ + size_, base_ + kSize, untouched);
+    static const std::vector<unsigned char> untouched(kSize, kUntouched);
+    const size_t end = begin_ + size_;
+    return std::memcmp(base_, untouched.data(), begin_) == 0 &&
+           std::memcmp(base_ + end, untouched.data(), kSize - end) == 0;
   }
 
  private:
@@ -146,16 +150,28 @@ struct Rooms {
   std::array<Room, kArrays> rooms;
 };
 
-/// One parameter with all its arrays, filled with numbers that depend on element and count only.
+/// One parameter with all its arrays, filled with numbers that depend on the element type only;
+/// at most kMaxCount elements.
 class Parameter {
  public:
+  static constexpr int64_t kMaxCount = 3 * kNoiseBlock + 40;
+
   Parameter(Element element, int64_t count, Placement where = {})
       : element_(element), count_(count) {
-    for (int array = 0; array < kArrays; ++array) {
-      data_[static_cast<size_t>(array)] =
-          rooms().rooms[static_cast<size_t>(array)].place(count, bytes(array), where);
+    static std::array<std::array<std::vector<unsigned char>, kArrays>, 4> filled;
+    auto& values = filled[static_cast<size_t>(element)];
+    if (values[kMean].empty()) {
+      count_ = kMaxCount;
+      place({});
+      fill();
+      values = all_bits();
+      count_ = count;
     }
-    fill();
+    place(where);
+    for (int array = 0; array < kArrays; ++array) {
+      const auto size = static_cast<size_t>(count * bytes(array));
+      if (size > 0) std::memcpy(data(array), values[static_cast<size_t>(array)].data(), size);
+    }
   }
 
   Element element() const { return element_; }
@@ -192,8 +208,11 @@ class Parameter {
     return {element_, data(kMean), is_half(element_) ? static_cast<float*>(data(kWide)) : nullptr,
             data(kHess), count_};
   }
+  SampleTask sample_task(const PosteriorScale& scale) const {
+    return {posterior(), data(kTheta), {kKey, scale}};
+  }
   void sample(Isa isa, const PosteriorScale& scale) {
-    const SampleTask task{posterior(), data(kTheta), {kKey, scale}};
+    const SampleTask task = sample_task(scale);
     for (int64_t b = 0; b < block_count(count_); ++b) sample_block(isa, task, b);
   }
   template <FusedEstimate estimate>
@@ -209,20 +228,24 @@ class Parameter {
                               {kKey, scale}};
     for (int64_t b = 0; b < block_count(count_); ++b) accumulate_block<estimate>(isa, task, b);
   }
+  // `from` names what is read; the rest is null.
+  UpdateTask update_task(const UpdateCoefficients& c, StatisticFrom from, double samples) const {
+    const bool summed = from == StatisticFrom::kSums;
+    return {posterior(),
+            data(kMomentum),
+            from == StatisticFrom::kTheta ? data(kTheta) : nullptr,
+            summed ? nullptr : data(kGradient),
+            summed ? data(kGradientSum) : nullptr,
+            summed ? data(kStatisticSum) : nullptr,
+            samples,
+            from,
+            {kKey, c.scale},
+            c};
+  }
   template <FusedEstimate estimate>
   int64_t update(Isa isa, const UpdateCoefficients& c, StatisticFrom from, double samples = 1) {
-    const bool summed = from == StatisticFrom::kSums;
-    const bool needs_theta = estimate == FusedEstimate::kPrice && from == StatisticFrom::kTheta;
-    const UpdateTask task{posterior(),
-                          data(kMomentum),
-                          needs_theta ? data(kTheta) : nullptr,
-                          summed ? nullptr : data(kGradient),
-                          summed ? data(kGradientSum) : nullptr,
-                          summed ? data(kStatisticSum) : nullptr,
-                          samples,
-                          from,
-                          {kKey, c.scale},
-                          c};
+    UpdateTask task = update_task(c, from, samples);
+    if (estimate == FusedEstimate::kGradSquared) task.theta = nullptr;
     int64_t skipped = 0;
     for (int64_t b = 0; b < block_count(count_); ++b) {
       skipped += update_block<estimate>(isa, task, b);
@@ -272,8 +295,14 @@ class Parameter {
   }
   void* data(int array) const { return data_[static_cast<size_t>(array)]; }
 
+  void place(Placement where) {
+    for (int array = 0; array < kArrays; ++array) {
+      data_[static_cast<size_t>(array)] =
+          rooms().rooms[static_cast<size_t>(array)].place(count_, bytes(array), where);
+    }
+  }
   void fill() {
-    std::mt19937 random(static_cast<uint32_t>(count_) * 7 + static_cast<uint32_t>(element_));
+    std::mt19937 random(static_cast<uint32_t>(element_));
     std::normal_distribution<double> normal;
     for (int64_t i = 0; i < count_; ++i) {
       const double m = normal(random);
