@@ -58,7 +58,10 @@ TEST(Dispatch, TasksOfAllSizesAreOneJob) {
   std::vector<std::vector<int>> seen;
   for (const int64_t count : counts) {
     seen.emplace_back(static_cast<size_t>(block_count(count)), 0);
-    list.add({{Element::kFloat32, nullptr, nullptr, nullptr, count}, nullptr, {{}, PosteriorScale(1, 1, 1)}}, count);
+    list.add({{Element::kFloat32, nullptr, nullptr, nullptr, count},
+              nullptr,
+              {{}, PosteriorScale(1, 1, 1)}},
+             count);
   }
   const int64_t total = list.run([&](const SampleTask& task, int64_t block) {
     for (size_t i = 0; i < counts.size(); ++i) {
@@ -76,42 +79,55 @@ TEST(Dispatch, TasksOfAllSizesAreOneJob) {
 // A slice of a larger storage with a transposed gradient: the tensor route. The same values in a
 // storage of their own: the fused one.
 template <class Estimator>
-void expect_routes_agree(const ivon::IVONOptions& options) {
+void expect_routes_agree(const ivon::IVONOptions& options, at::ScalarType dtype = torch::kFloat,
+                         int samples = 1) {
   torch::manual_seed(3);
-  auto fused = torch::randn({50, 90}).requires_grad_();
-  auto by_tensors = torch::empty({100, 90}).narrow(0, 20, 50).detach();
+  auto fused = torch::randn({50, 90}).to(dtype).requires_grad_();
+  auto by_tensors = torch::empty({50, 100}, dtype).narrow(1, 7, 90).detach();
   by_tensors.copy_(fused.detach());
   by_tensors.requires_grad_();
   ivon::IVON<Estimator> a({fused}, options), b({by_tensors}, options);
   for (auto* optimizer : {&a, &b}) optimizer->manual_seed(1);
   for (int step = 0; step < 5; ++step) {
-    const auto gradient = torch::randn({90, 50});
     const auto one = [&](ivon::IVON<Estimator>& optimizer, const torch::Tensor& weight,
-                         const torch::Tensor& grad) {
-      optimizer.zero_grad();
-      {
-        auto sample = optimizer.sampled_params();
-        weight.mutable_grad() = grad + weight.detach();
+                         bool dense) {
+      for (int s = 0; s < samples; ++s) {
+        optimizer.zero_grad();
+        const auto sample = optimizer.sampled_params();
+        torch::manual_seed(10 * step + s);
+        const auto gradient = torch::randn({90, 50}).t().to(dtype);
+        // In half precision theta may be rounded to either side.
+        weight.mutable_grad() =
+            ivon::detail::is_half(dtype) ? gradient : gradient + weight.detach();
+        if (dense) weight.mutable_grad() = weight.grad().contiguous();
       }
       optimizer.step();
     };
-    one(a, fused, gradient.t().contiguous());
-    one(b, by_tensors, gradient.t());
+    one(a, fused, true);
+    one(b, by_tensors, false);
     using namespace ivon_test;
-    EXPECT_LT(relative_error(fused, by_tensors), tolerance::kFusedFloat32) << step;
-    EXPECT_LT(relative_error(a.param_state(fused).hess(), b.param_state(by_tensors).hess()),
-              tolerance::kFusedFloat32Hess)
-        << step;
-    EXPECT_LT(relative_error(a.param_state(fused).momentum(), b.param_state(by_tensors).momentum()),
-              tolerance::kFusedFloat32);
+    const double scale = dtype == torch::kDouble ? tolerance::kFusedFloat64 : 1;
+    const auto& x = a.param_state(fused);
+    const auto& y = b.param_state(by_tensors);
+    EXPECT_LT(relative_error(a.mean(fused), b.mean(by_tensors)), scale * tolerance::kFusedFloat32)
+        << dtype << ", step " << step;
+    EXPECT_LT(relative_error(x.hess(), y.hess()), scale * tolerance::kFusedFloat32Hess)
+        << dtype << ", step " << step;
+    EXPECT_LT(relative_error(x.momentum(), y.momentum()), scale * tolerance::kFusedFloat32)
+        << dtype << ", step " << step;
   }
 }
 
 TEST(Dispatch, FusedAndTensorRoutesAgree) {
   const auto options = [] { return ivon::IVONOptions(0.1).ess(1e3).beta2(0.99); };
-  expect_routes_agree<ivon::PriceEstimator>(options());
-  expect_routes_agree<ivon::GradSquaredEstimator>(options());
-  expect_routes_agree<ivon::PriceEstimator>(options().hess_clip(2).clip_radius(0.5).debias(false));
+  for (const auto dtype : {torch::kFloat, torch::kDouble, torch::kBFloat16, torch::kHalf}) {
+    for (const int samples : {1, 3}) {
+      expect_routes_agree<ivon::PriceEstimator>(options(), dtype, samples);
+      expect_routes_agree<ivon::GradSquaredEstimator>(options(), dtype, samples);
+    }
+    expect_routes_agree<ivon::PriceEstimator>(options().hess_clip(2).clip_radius(0.5).debias(false),
+                                              dtype);
+  }
 }
 
 TEST(Dispatch, WhatTheFusedKernelsTake) {

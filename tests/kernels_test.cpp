@@ -1,209 +1,200 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fused passes without LibTorch: every instruction set, count, misalignment and hostile value
-// against the formulas in double.
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <ivon/kernels/cpu.hpp>
-#include <limits>
-#include <random>
-#include <string>
-#include <vector>
+// The fused passes against the formulas in double: every instruction set, element type, source of
+// the statistic and estimator; what is not finite; halves. Without LibTorch.
+#include "kernels_support.hpp"
 
 namespace {
 
-using namespace ivon::detail;
+using namespace ivon_test;
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
-const NoiseKey kKey{11, NoiseDomain::kTraining, 5, 3};
+constexpr int64_t kCount = kNoiseBlock + 37;  // more than a block, with an odd end
 
-std::vector<Isa> instruction_sets() {
-  std::vector<Isa> all;
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
-    if (isa <= best_isa()) all.push_back(isa);
-  }
-  return all;
-}
-
-// Buffers of one parameter, `shift` floats off their natural alignment, with guards on both sides.
-struct Buffers {
-  static constexpr size_t kGuard = 64;
-  static constexpr float kGuardValue = 12345.0f;
-  std::vector<float> memory[5];  // mean, hess, momentum, theta, gradient
-  size_t shift;
-  int64_t count;
-
-  Buffers(int64_t n, size_t off) : shift(off), count(n) {
-    std::mt19937 random(static_cast<uint32_t>(n) * 7 + static_cast<uint32_t>(off));
-    std::normal_distribution<float> normal;
-    for (auto& buffer : memory) {
-      buffer.assign(2 * kGuard + static_cast<size_t>(n) + off, kGuardValue);
-    }
-    for (int64_t i = 0; i < n; ++i) {
-      at(0)[i] = normal(random);
-      at(1)[i] = 0.1f + std::abs(normal(random));
-      at(2)[i] = 0.1f * normal(random);
-      at(3)[i] = at(0)[i] + 0.01f * normal(random);
-      at(4)[i] = normal(random);
-    }
-  }
-  float* at(size_t buffer) { return memory[buffer].data() + kGuard + shift; }
-  bool guards_hold() const {
-    for (const auto& buffer : memory) {
-      for (size_t i = 0; i < kGuard; ++i) {
-        if (buffer[i] != kGuardValue || buffer[buffer.size() - 1 - i] != kGuardValue) return false;
-      }
-    }
-    return true;
-  }
-};
-
-UpdateCoefficients coefficients(double beta2 = 0.999) {
-  return {PosteriorScale(1e3, 1e-2, 0.5), 0.9, 1 - beta2, kInf, 1 / (1 - 0.9), 0.05, kInf};
-}
-
-void sample(Isa isa, Buffers& b) {
-  const SampleTask task{b.at(0), b.at(1), b.at(3), b.count, kKey, PosteriorScale(1e3, 1e-2, 0.5)};
-  for (int64_t block = 0; block < block_count(b.count); ++block) sample_block(isa, task, block);
-}
-
-template <FusedEstimate estimate = FusedEstimate::kPrice>
-int64_t update(Isa isa, Buffers& b, const UpdateCoefficients& c) {
-  const UpdateTask task{b.at(0), b.at(1), b.at(2), b.at(3), b.at(4), false, b.count, c};
-  int64_t skipped = 0;
-  for (int64_t block = 0; block < block_count(b.count); ++block) {
-    skipped += update_block<estimate>(isa, task, block);
-  }
-  return skipped;
-}
-
-std::vector<int64_t> counts() {
-  std::vector<int64_t> all;
-  for (int64_t n = 0; n <= 70; ++n) all.push_back(n);
-  for (const int64_t blocks : {1, 2, 3}) {
-    for (int64_t n = blocks * kNoiseBlock - 34; n <= blocks * kNoiseBlock + 34; ++n)
-      all.push_back(n);
-  }
-  return all;
-}
-
-TEST(Kernels, EveryInstructionSetGivesTheSameBits) {
-  for (const int64_t count : counts()) {
-    Buffers portable(count, 0);
-    sample(Isa::kPortable, portable);
-    update(Isa::kPortable, portable, coefficients());
-    for (const Isa isa : instruction_sets()) {
-      const size_t shift = static_cast<size_t>(count) % 16;  // every misalignment
-      Buffers shifted(count, shift);
-      for (size_t buffer = 0; buffer < 5; ++buffer) {
-        Buffers fresh(count, 0);
-        std::copy_n(fresh.at(buffer), count, shifted.at(buffer));
-      }
-      sample(isa, shifted);
-      update(isa, shifted, coefficients());
-      for (size_t buffer = 0; buffer < 5; ++buffer) {
-        ASSERT_EQ(std::memcmp(shifted.at(buffer), portable.at(buffer),
-                              static_cast<size_t>(count) * sizeof(float)),
-                  0)
-            << isa_name(isa) << ", count " << count << ", buffer " << buffer;
-      }
-      ASSERT_TRUE(shifted.guards_hold()) << isa_name(isa) << ", count " << count;
-    }
-  }
+std::string where(Isa isa, Element element, int64_t i) {
+  return std::string(isa_name(isa)) + ", " + name_of(element) + ", element " + std::to_string(i);
 }
 
 TEST(Kernels, SampleFollowsTheFormula) {
-  for (const Isa isa : instruction_sets()) {
-    Buffers b(5000, 1);
-    std::vector<float> normals(5000);
-    fill_normal(kKey, 0, normals.data(), 5000);
-    sample(isa, b);
-    for (int64_t i = 0; i < b.count; ++i) {
-      const double sigma = 1 / std::sqrt(1e3 * (static_cast<double>(b.at(1)[i]) + 1e-2));
-      const double expected = b.at(0)[i] + sigma * normals[static_cast<size_t>(i)];
-      ASSERT_NEAR(b.at(3)[i], expected, 2e-7 * (std::abs(expected) + sigma)) << isa_name(isa) << i;
+  const std::vector<double> noise = normals(kCount);
+  for (const Element element : kElements) {
+    for (const Isa isa : instruction_sets()) {
+      Parameter p(element, kCount);
+      p.sample(isa, kScale);
+      for (int64_t i = 0; i < kCount; ++i) {
+        const double sigma = sigma_of(p.get(kHess, i), kScale);
+        const double part = sigma * noise[static_cast<size_t>(i)];
+        const double size = std::abs(p.mean(i)) + std::abs(part);
+        ASSERT_NEAR(
+            p.get(kTheta, i), p.mean(i) + part,
+            tolerance::kSampleRoundings * rounding(element) * size + shown_rounding(element, size))
+            << where(isa, element, i);
+      }
     }
   }
 }
 
-// Relative to the largest term, a few roundings of 6e-8.
+// What the update reads, element by element: the averages of statistic and gradient.
+template <FusedEstimate estimate>
+double expected_average(const std::array<std::vector<double>, kArrays>& old, size_t i,
+                        StatisticFrom from, double samples, const std::vector<double>& noise) {
+  if (from == StatisticFrom::kSums) return old[kStatisticSum][i] / samples;
+  const double gradient = old[kGradient][i];
+  if (estimate == FusedEstimate::kGradSquared) return gradient * gradient;
+  const double deviation = from == StatisticFrom::kTheta
+                               ? old[kTheta][i] - old[kMean][i]
+                               : noise[i] * sigma_of(old[kHess][i], kScale);
+  return deviation * gradient;
+}
+
 template <FusedEstimate estimate>
 void expect_update_follows_the_formula(const UpdateCoefficients& c) {
-  for (const Isa isa : instruction_sets()) {
-    Buffers b(4133, 3);
-    Buffers old = b;
-    EXPECT_EQ(update<estimate>(isa, b, c), 0);
-    const double delta = c.scale.weight_decay;
-    for (int64_t i = 0; i < b.count; ++i) {
-      const double m = old.at(0)[i], h = old.at(1)[i], g = old.at(2)[i], grad = old.at(4)[i];
-      const double hhat = estimate == FusedEstimate::kPrice
-                              ? c.scale.ess * (h + delta) * (old.at(3)[i] - m) * grad
-                              : c.scale.ess * grad * grad;
-      const double bound = c.hess_clip * (h + delta);
-      const double change = std::min(std::max(hhat - h, -bound), bound);
-      const double new_h = h + c.rho * change + 0.5 * c.rho * c.rho * change * change / (h + delta);
-      const double new_g = c.beta1 * g + (1 - c.beta1) * grad;
-      double direction = (new_g * c.debias + delta * m) / (new_h + delta);
-      direction = std::min(std::max(direction, -c.clip_radius), c.clip_radius);
-      const double new_m = m - c.step_size * direction;
-      const double scale =
-          std::abs(m) + c.step_size * (std::abs(g) + std::abs(grad)) * c.debias / (new_h + delta);
-      ASSERT_NEAR(b.at(1)[i], new_h, 1e-6 * (h + std::abs(new_h) + c.rho * std::abs(hhat)))
-          << isa_name(isa) << " " << i;
-      ASSERT_NEAR(b.at(2)[i], new_g, 3e-7 * (std::abs(g) + std::abs(grad))) << isa_name(isa);
-      ASSERT_NEAR(b.at(0)[i], new_m, 2e-6 * scale) << isa_name(isa) << " " << i;
+  const std::vector<double> noise = normals(kCount);
+  for (const Element element : kElements) {
+    for (const StatisticFrom from : kSources) {
+      for (const Isa isa : instruction_sets()) {
+        const double samples = from == StatisticFrom::kSums ? 3 : 1;
+        Parameter p(element, kCount);
+        const auto old = p.values();
+        ASSERT_EQ(p.update<estimate>(isa, c, from, samples), 0);
+        const double eps = rounding(element);
+        for (size_t i = 0; i < kCount; ++i) {
+          const auto at = static_cast<int64_t>(i);
+          SCOPED_TRACE(where(isa, element, at) + ", source " +
+                       std::to_string(static_cast<int>(from)));
+          const double m = old[kMean][i], h = old[kHess][i], g = old[kMomentum][i];
+          const double gradient =
+              from == StatisticFrom::kSums ? old[kGradientSum][i] / samples : old[kGradient][i];
+          const double average = expected_average<estimate>(old, i, from, samples, noise);
+          const Expected e = expected_update<estimate>(m, h, g, average, gradient, c);
+          const double s = h + c.scale.weight_decay;
+          const double hhat = c.scale.ess * average * (estimate == FusedEstimate::kPrice ? s : 1.0);
+          const double u = c.rho * std::min(std::abs(hhat - h), c.hess_clip * s);
+          const double hess_size = h + u * (1 + u / s);
+          ASSERT_NEAR(p.get(kHess, at), e.hess, tolerance::kHessRoundings * eps * hess_size);
+          ASSERT_NEAR(p.get(kMomentum, at), e.momentum,
+                      tolerance::kMomentumRoundings * eps * (std::abs(g) + std::abs(gradient)));
+          const double step =
+              c.step_size * ((std::abs(g) + std::abs(gradient)) * c.debias + std::abs(m)) /
+              (e.hess + c.scale.weight_decay) * (1 + hess_size / (e.hess + c.scale.weight_decay));
+          const double error = tolerance::kMeanRoundings * eps * (std::abs(m) + step);
+          ASSERT_NEAR(p.mean(at), e.mean, error);
+          if (is_half(element)) {
+            ASSERT_EQ(
+                p.get(kMean, at),
+                half_value(element, static_cast<uint16_t>(half_bits(element, p.get(kWide, at)))));
+          }
+        }
+      }
     }
   }
 }
 
-TEST(Kernels, UpdateFollowsTheFormula) {
+TEST(Kernels, UpdateFollowsTheFormulaPrice) {
   expect_update_follows_the_formula<FusedEstimate::kPrice>(coefficients());
+}
+TEST(Kernels, UpdateFollowsTheFormulaGradSquared) {
   expect_update_follows_the_formula<FusedEstimate::kGradSquared>(coefficients());
-  UpdateCoefficients clipped = coefficients();
-  clipped.hess_clip = 3;
-  clipped.clip_radius = 0.5;
-  expect_update_follows_the_formula<FusedEstimate::kPrice>(clipped);
+}
+TEST(Kernels, UpdateFollowsTheFormulaClipped) {
+  expect_update_follows_the_formula<FusedEstimate::kPrice>(clipped_coefficients());
 }
 
-// One sample whose statistic was formed before: the same bits.
-TEST(Kernels, FromAveragesGivesTheSameBits) {
-  for (const Isa isa : instruction_sets()) {
-    Buffers direct(4133, 0);
-    Buffers averaged = direct;
-    for (int64_t i = 0; i < direct.count; ++i) {
-      const float deviation = averaged.at(3)[i] - averaged.at(0)[i];
-      averaged.at(3)[i] = deviation * averaged.at(4)[i];
-    }
-    update(isa, direct, coefficients());
-    const UpdateTask task{averaged.at(0), averaged.at(1), averaged.at(2), averaged.at(3),
-                          averaged.at(4), true,           averaged.count, coefficients()};
-    for (int64_t block = 0; block < block_count(averaged.count); ++block) {
-      update_block<FusedEstimate::kPrice>(isa, task, block);
-    }
-    for (size_t buffer = 0; buffer < 3; ++buffer) {
-      EXPECT_EQ(std::memcmp(direct.at(buffer), averaged.at(buffer), 4133 * sizeof(float)), 0);
+template <FusedEstimate estimate>
+void expect_sums_follow_the_formula() {
+  const std::vector<double> noise = normals(kCount);
+  for (const Element element : kElements) {
+    for (const StatisticFrom from : {StatisticFrom::kTheta, StatisticFrom::kNoise}) {
+      for (const Isa isa : instruction_sets()) {
+        Parameter p(element, kCount);
+        const auto old = p.values();
+        p.accumulate<estimate>(isa, kScale, from, /*first=*/true);
+        const auto first = p.values();
+        p.accumulate<estimate>(isa, kScale, from, /*first=*/false);
+        const double bound = tolerance::kSumRoundings * rounding(element);
+        for (size_t i = 0; i < kCount; ++i) {
+          const auto at = static_cast<int64_t>(i);
+          const double average = expected_average<estimate>(old, i, from, 1, noise);
+          ASSERT_EQ(first[kGradientSum][i], old[kGradient][i]) << where(isa, element, at);
+          ASSERT_EQ(p.get(kGradientSum, at), 2 * old[kGradient][i]) << where(isa, element, at);
+          ASSERT_NEAR(first[kStatisticSum][i], average, bound * std::abs(average))
+              << where(isa, element, at);
+          ASSERT_NEAR(p.get(kStatisticSum, at), 2 * average, bound * 2 * std::abs(average))
+              << where(isa, element, at);
+        }
+      }
     }
   }
 }
 
-TEST(Kernels, WhatIsNotFiniteIsLeftAlone) {
-  const float bad[] = {kInf, -kInf, std::nanf(""), 1e38f};
+TEST(Kernels, SumsFollowTheFormula) {
+  expect_sums_follow_the_formula<FusedEstimate::kPrice>();
+  expect_sums_follow_the_formula<FusedEstimate::kGradSquared>();
+}
+
+// One sample by way of the sums: the same bits.
+TEST(Kernels, OneSampleInSumsIsOneSample) {
+  for (const Element element : kElements) {
+    for (const StatisticFrom from : {StatisticFrom::kTheta, StatisticFrom::kNoise}) {
+      for (const Isa isa : instruction_sets()) {
+        std::array<std::vector<unsigned char>, kArrays> direct;
+        {
+          Parameter p(element, kCount);
+          p.update<FusedEstimate::kPrice>(isa, coefficients(), from);
+          direct = p.all_bits();
+        }
+        Parameter p(element, kCount);
+        p.accumulate<FusedEstimate::kPrice>(isa, kScale, from, /*first=*/true);
+        p.update<FusedEstimate::kPrice>(isa, coefficients(), StatisticFrom::kSums, 1);
+        for (const int array : {kMean, kWide, kHess, kMomentum}) {
+          EXPECT_EQ(p.bits(array), direct[static_cast<size_t>(array)])
+              << isa_name(isa) << ", " << name_of(element) << ", array " << array;
+        }
+      }
+    }
+  }
+}
+
+// theta - m made again from the noise is what theta - m was.
+TEST(Kernels, NoiseIsRegenerated) {
   for (const Isa isa : instruction_sets()) {
-    for (const int64_t count : {1, 15, 16, 40}) {
-      for (int64_t where = 0; where < count; ++where) {
-        Buffers b(count, 0);
-        b.at(4)[where] = bad[where % 4];
-        b.at(3)[where] = b.at(0)[where] + 100;  // 1e38 * 100 overflows hhat
-        Buffers old = b;
-        ASSERT_EQ(update(isa, b, coefficients()), 1) << isa_name(isa) << count << where;
-        for (int64_t i = 0; i < count; ++i) {
-          for (size_t buffer = 0; buffer < 3; ++buffer) {
-            if (i == where) {
-              ASSERT_EQ(b.at(buffer)[i], old.at(buffer)[i]);
-            } else {
-              ASSERT_NE(b.at(buffer)[i], old.at(buffer)[i]);
+    Parameter p(Element::kFloat64, kCount);
+    p.sample(isa, kScale);
+    p.accumulate<FusedEstimate::kPrice>(isa, kScale, StatisticFrom::kTheta, true);
+    const auto shown = p.values();
+    p.accumulate<FusedEstimate::kPrice>(isa, kScale, StatisticFrom::kNoise, true);
+    for (size_t i = 0; i < kCount; ++i) {
+      const double bound = 4 * 0x1p-53 * (std::abs(shown[kTheta][i]) + std::abs(shown[kMean][i])) *
+                           std::abs(shown[kGradient][i]);
+      ASSERT_NEAR(p.get(kStatisticSum, static_cast<int64_t>(i)), shown[kStatisticSum][i], bound);
+    }
+  }
+}
+
+// An infinite, undefined or overflowing gradient leaves m, h and momentum alone and is counted; a
+// mean written from outside is kept all the same.
+TEST(Kernels, WhatIsNotFiniteIsLeftAlone) {
+  for (const Element element : kElements) {
+    for (const StatisticFrom from : kSources) {
+      for (const Isa isa : instruction_sets()) {
+        for (const int64_t count : {1, 15, 16, 40, 70}) {
+          for (int64_t bad = 0; bad < count; ++bad) {
+            const double values[] = {kInf, -kInf, std::numeric_limits<double>::quiet_NaN()};
+            Parameter p(element, count);
+            p.set(from == StatisticFrom::kSums ? kGradientSum : kGradient, bad, values[bad % 3]);
+            const auto old = p.values();
+            ASSERT_EQ(p.update<FusedEstimate::kPrice>(isa, coefficients(), from, 2), 1)
+                << where(isa, element, bad) << " of " << count;
+            const auto now = p.values();
+            for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+              for (const size_t array : {size_t{kMean}, size_t{kHess}, size_t{kMomentum}}) {
+                if (static_cast<int64_t>(i) == bad) {
+                  ASSERT_EQ(now[array][i], old[array][i]) << where(isa, element, bad);
+                } else {
+                  ASSERT_NE(now[array][i], old[array][i]) << where(isa, element, bad);
+                }
+              }
+              if (is_half(element) && static_cast<int64_t>(i) == bad) {
+                ASSERT_EQ(now[kWide][i], old[kMean][i]) << where(isa, element, bad);
+              }
             }
           }
         }
@@ -212,20 +203,98 @@ TEST(Kernels, WhatIsNotFiniteIsLeftAlone) {
   }
 }
 
-TEST(Kernels, HessianStaysAboveItsFloor) {
+// hhat overflows though every input is finite.
+TEST(Kernels, OverflowIsLeftAlone) {
   for (const Isa isa : instruction_sets()) {
-    const UpdateCoefficients c = coefficients(/*beta2=*/0.5);
-    Buffers b(64, 0);
-    for (int step = 0; step < 100; ++step) {
-      for (int64_t i = 0; i < b.count; ++i) {  // x = rho (hhat - h) / (h + delta) = -1: halves
-        const double s = static_cast<double>(b.at(1)[i]) + 1e-2;
-        const double hhat = b.at(1)[i] - s / 0.5;
-        b.at(3)[i] = b.at(0)[i] + 1.0f;
-        b.at(4)[i] = static_cast<float>(hhat / (1e3 * s));
+    Parameter p(Element::kFloat32, 40);
+    p.set(kGradient, 17, 1e38);
+    p.set(kTheta, 17, 100);
+    EXPECT_EQ(p.update<FusedEstimate::kPrice>(isa, coefficients(), StatisticFrom::kTheta), 1);
+    Parameter q(Element::kFloat64, 40);
+    q.set(kGradient, 17, 1e306);
+    q.set(kTheta, 17, 100);
+    EXPECT_EQ(q.update<FusedEstimate::kPrice>(isa, coefficients(), StatisticFrom::kTheta), 1);
+  }
+}
+
+TEST(Kernels, HessianStaysAboveItsFloor) {
+  for (const Element element : {Element::kFloat32, Element::kFloat64}) {
+    for (const Isa isa : instruction_sets()) {
+      const UpdateCoefficients c = coefficients(/*beta2=*/0.5);
+      Parameter p(element, 64);
+      for (int step = 0; step < 100; ++step) {
+        for (int64_t i = 0; i < p.count(); ++i) {  // x = rho (hhat - h) / (h + delta) = -1: halves
+          const double s = p.get(kHess, i) + c.scale.weight_decay;
+          const double hhat = p.get(kHess, i) - s / 0.5;
+          p.set(kTheta, i, p.get(kMean, i) + 1);
+          p.set(kGradient, i, hhat / (1e3 * s));
+        }
+        p.update<FusedEstimate::kPrice>(isa, c, StatisticFrom::kTheta);
+        for (int64_t i = 0; i < p.count(); ++i) {
+          ASSERT_GT(p.get(kHess, i) + c.scale.weight_decay, 0) << isa_name(isa);
+        }
       }
-      update(isa, b, c);
-      for (int64_t i = 0; i < b.count; ++i) {
-        ASSERT_GT(b.at(1)[i] + static_cast<float>(c.scale.weight_decay), 0) << isa_name(isa);
+    }
+  }
+}
+
+// --- halves
+// ---------------------------------------------------------------------------------------
+
+// All 65536 patterns are widened to their value.
+TEST(Halves, WidenEveryPattern) {
+  for (const Element element : {Element::kBFloat16, Element::kFloat16}) {
+    for (const Isa isa : instruction_sets()) {
+      for (int32_t first = 0; first < 65536; first += kNoiseBlock) {
+        Parameter p(element, kNoiseBlock);
+        for (int64_t i = 0; i < kNoiseBlock; ++i) {
+          p.set(kGradient, i, half_value(element, static_cast<uint16_t>(first + i)));
+        }
+        p.accumulate<FusedEstimate::kGradSquared>(isa, kScale, StatisticFrom::kTheta, true);
+        for (int64_t i = 0; i < kNoiseBlock; ++i) {
+          const double expected = half_value(element, static_cast<uint16_t>(first + i));
+          const double sum = p.get(kGradientSum, i);
+          if (is_nan_bits(expected)) {
+            ASSERT_TRUE(is_nan_bits(sum)) << where(isa, element, first + i);
+          } else {
+            ASSERT_EQ(sum, expected) << where(isa, element, first + i);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Floats of every exponent, with fractions at, below and above every tie, are rounded to even.
+TEST(Halves, NarrowToNearestEven) {
+  for (const Element element : {Element::kBFloat16, Element::kFloat16}) {
+    for (const Isa isa : instruction_sets()) {
+      for (uint32_t sign_exponent = 0; sign_exponent < 512; ++sign_exponent) {
+        Parameter p(element, 2048);
+        std::vector<float> values;
+        for (uint32_t i = 0; i < 2048; ++i) {
+          const uint32_t top = i / 4 * 0x4000u, low[] = {0, 1, 0x1FFF, 0x1000};
+          const uint32_t word = (sign_exponent << 23) + ((top + low[i % 4]) & 0x7FFFFFu);
+          float value;
+          std::memcpy(&value, &word, sizeof(value));
+          values.push_back(value);
+          p.set(kWide, i, static_cast<double>(value));
+          p.set(kMean, i, static_cast<double>(value));
+          p.set(kGradient, i, kInf);  // leaves m alone, which is narrowed all the same
+        }
+        ASSERT_EQ(p.update<FusedEstimate::kGradSquared>(isa, coefficients(), StatisticFrom::kTheta),
+                  2048);
+        const std::vector<unsigned char> shown = p.bits(kMean);
+        for (size_t i = 0; i < values.size(); ++i) {
+          uint16_t bits;
+          std::memcpy(&bits, shown.data() + 2 * i, sizeof(bits));
+          const int32_t expected = half_bits(element, static_cast<double>(values[i]));
+          if (expected < 0) {
+            ASSERT_TRUE(is_nan_bits(half_value(element, bits)));
+          } else if (!is_infinite_bits(static_cast<double>(values[i]))) {
+            ASSERT_EQ(bits, expected) << where(isa, element, static_cast<int64_t>(i)) << values[i];
+          }
+        }
       }
     }
   }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // sample_on_step: AdamW's training loop, unchanged, takes the trajectory of the standard loop bit
 // for bit.
-#include <ivon/ivon.hpp>
-
 #include <functional>
+#include <ivon/ivon.hpp>
 #include <memory>
 #include <string>
 #include <vector>
@@ -75,8 +74,9 @@ struct Pair {
         on_step(make_optimizer<Estimator>(model[1], true)) {}
 
   // One step of either; `after` works on the gradients between backward() and step().
-  void step(const std::vector<int64_t>& batches,
-            const std::function<void(Model&)>& after = [](Model&) {}) {
+  void step(
+      const std::vector<int64_t>& batches,
+      const std::function<void(Model&)>& after = [](Model&) {}) {
     standard->zero_grad();
     {
       const auto sample = standard->sampled_params();
@@ -97,7 +97,8 @@ struct Pair {
     for (size_t i = 0; i < a.size(); ++i) {
       EXPECT_TRUE(same_bits(a[i], b[i])) << where << ", parameter " << i;
       EXPECT_TRUE(same_bits(standard->mean(a[i]), on_step->mean(b[i]))) << where << ", mean " << i;
-      if (!a[i].requires_grad() || standard->state().count(a[i].unsafeGetTensorImpl()) == 0) continue;
+      if (!a[i].requires_grad() || standard->state().count(a[i].unsafeGetTensorImpl()) == 0)
+        continue;
       const auto& x = standard->param_state(a[i]);
       const auto& y = on_step->param_state(b[i]);
       EXPECT_TRUE(same_bits(x.hess(), y.hess())) << where << ", hess " << i;
@@ -146,8 +147,10 @@ TEST(SampleOnStep, PredictionsAndTheMeanInBetweenChangeNothing) {
   for (int64_t t = 0; t < 4; ++t) {
     run.step({t});
     const auto before = run.model[1].slice.detach().clone();
-    const auto expected = ivon::predict(*run.standard, [&] { return run.model[0].in->weight; }, 3);
-    const auto shown = ivon::predict(*run.on_step, [&] { return run.model[1].in->weight; }, 3);
+    const auto expected = ivon::predict(
+        *run.standard, [&] { return run.model[0].in->weight; }, 3);
+    const auto shown = ivon::predict(
+        *run.on_step, [&] { return run.model[1].in->weight; }, 3);
     EXPECT_TRUE(same_bits(expected.probs, shown.probs)) << "the same noise for predictions";
     EXPECT_TRUE(same_bits(before, run.model[1].slice)) << "the training sample is shown again";
     run.on_step->eval();
@@ -243,13 +246,25 @@ TEST(SampleOnStep, FreezingAParameterShowsItsMean) {
   const OneThread one_thread;
   Pair<> run;
   run.step({0});
+  run.on_step->eval();
   for (auto& model : run.model) model.slice.requires_grad_(false);
+  run.on_step->train();
+  EXPECT_TRUE(same_bits(run.model[0].slice, run.model[1].slice));
   run.step({1});
   EXPECT_TRUE(same_bits(run.model[0].slice, run.model[1].slice));
+  run.on_step->eval();
   for (auto& model : run.model) model.slice.requires_grad_(true);
-  run.on_step->train();  // the sample on show has no part in it yet
+  run.on_step->train();
+  EXPECT_FALSE(same_bits(run.model[0].slice, run.model[1].slice));
   run.step({2});
-  run.expect_same("end");
+  run.expect_same("under eval()");
+
+  // While it shows its sample: that stays until the step.
+  run.model[1].slice.requires_grad_(false);
+  run.on_step->zero_grad();
+  run.model[1].loss(3).backward();
+  run.on_step->step();
+  EXPECT_TRUE(same_bits(run.model[0].slice, run.model[1].slice));
 }
 
 TEST(SampleOnStep, ItsEndShowsTheMean) {

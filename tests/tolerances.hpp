@@ -16,6 +16,7 @@ inline constexpr double kGoldenFloat32 = 2e-6;
 // roundings of 6e-8 each; theta - m carries a rounding of theta, |theta| / sigma up to 100.
 inline constexpr double kFusedFloat32 = 2e-6;
 inline constexpr double kFusedFloat32Hess = 5e-5;
+inline constexpr double kFusedFloat64 = 0x1p-27;  // times those: 2^-29, with a margin
 
 // Learning rates against Python's, absolute and relative: its schedulers multiply step by step,
 // ours have a closed form.
@@ -41,5 +42,14 @@ inline constexpr double kKnownPrecision = 0.01;
 inline constexpr double kKnownMean = 0.03;
 inline constexpr double kKnownVariance = 0.05;
 inline constexpr double kKnownPredictive = 0.008;
+
+// Fused passes against the formulas in double, one element and step, in roundings of the state's
+// type (2^-24 or 2^-53) relative to the sum of the sizes of what is added up: one for each
+// operation on the way, coefficients included. Largest measured: TODO.
+inline constexpr double kSampleRoundings = 4;
+inline constexpr double kSumRoundings = 6;
+inline constexpr double kHessRoundings = 12;
+inline constexpr double kMomentumRoundings = 4;
+inline constexpr double kMeanRoundings = 12;
 
 }  // namespace ivon_test::tolerance

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <ivon/kernels/dispatch.hpp>
+#include <ivon/kernels/normal.hpp>
 
 namespace ivon::detail {
 

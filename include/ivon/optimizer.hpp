@@ -5,6 +5,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/optim/optimizer.h>
 
+#include <algorithm>
 #include <cmath>
 #include <ivon/detail/parameter_list.hpp>
 #include <ivon/detail/passes.hpp>
@@ -109,7 +110,7 @@ class IVON : public torch::optim::Optimizer {
   std::vector<Active> active_parameters();
   void ensure_state(Active& active);
   detail::DrawnParameter drawn_from(Active& active, detail::NoiseKey noise);
-  void extend_resident_sample();
+  void renew_resident_sample();
 
   std::vector<at::Tensor> read_gradients(detail::Sample& sample);
   detail::Evidence evidence_of(const detail::DrawnParameter& drawn, const at::Tensor& gradient);

@@ -10,9 +10,12 @@ cd "${1:-$(dirname "$0")/../..}"/include/ivon
 layer() {
   case $1 in
     version.hpp) echo 0 ;;
-    kernels/cpu/*) echo 5 ;;
-    kernels/math.hpp | kernels/normal.hpp | kernels/coefficients.hpp) echo 10 ;;
-    kernels/cpu.hpp | kernels/aten.hpp | kernels/cuda.hpp | kernels/cuda/*) echo 20 ;;
+    kernels/coefficients.hpp | kernels/noise_key.hpp) echo 5 ;;
+    kernels/tasks.hpp) echo 8 ;;
+    kernels/cpu/*) echo 10 ;;
+    kernels/cpu.hpp) echo 12 ;;
+    kernels/normal.hpp) echo 15 ;;
+    kernels/aten.hpp | kernels/cuda.hpp | kernels/cuda/*) echo 20 ;;
     kernels/dispatch.hpp) echo 30 ;;
     optimizer.hpp | detail/optimizer_*.hpp | schedulers.hpp | distributed.hpp) echo 50 ;;
     options.hpp | state.hpp | estimator.hpp | sampled_params.hpp | noise.hpp | detail/*) echo 40 ;;

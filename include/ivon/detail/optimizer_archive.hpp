@@ -81,7 +81,7 @@ void IVON<E>::load(torch::serialize::InputArchive& archive) {
       if (module_mean.defined()) lists[g][p].tensor.copy_(module_mean);
     }
   }
-  extend_resident_sample();
+  renew_resident_sample();
 }
 
 }  // namespace ivon

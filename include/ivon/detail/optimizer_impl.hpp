@@ -53,7 +53,7 @@ void IVON<E>::add_param_group(const torch::optim::OptimizerParamGroup& group) {
   // The base of some versions replaces a third-party group's options by the defaults.
   Optimizer::add_param_group(torch::optim::OptimizerParamGroup(group.params()));
   param_groups_.back().set_options(std::move(options));
-  extend_resident_sample();
+  renew_resident_sample();
 }
 
 // Checks tensors at first sight.
@@ -199,12 +199,16 @@ detail::DrawnParameter IVON<E>::drawn_from(Active& active, detail::NoiseKey nois
           active.state->mean()};
 }
 
-// sample_on_step: the parameters that are not in the sample join it.
+// sample_on_step: the sample covers the active parameters.
 template <class E>
-void IVON<E>::extend_resident_sample() {
+void IVON<E>::renew_resident_sample() {
   if (!resident().enabled()) return;
   std::vector<Active> active = active_parameters();
   const detail::PlainTensors plain;
+  resident().retain([&](const detail::ParameterSlot* slot) {
+    return std::any_of(active.begin(), active.end(),
+                       [slot](const Active& parameter) { return parameter.slot == slot; });
+  });
   const detail::NoiseKey noise = noise_.training_sample();
   for (size_t i = 0; i < active.size(); ++i) {
     if (resident().sample().find(active[i].slot, i)) continue;
@@ -217,8 +221,8 @@ template <class E>
 void IVON<E>::train() {
   core().refuse_while_live("train()");
   core().report_damage();
+  renew_resident_sample();
   resident().set_training(true);
-  extend_resident_sample();
 }
 
 template <class E>
@@ -305,7 +309,7 @@ void IVON<E>::manual_seed(uint64_t seed) {
   core().report_damage();
   noise_ = detail::NoiseStream{seed};
   resident().clear();
-  extend_resident_sample();
+  renew_resident_sample();
 }
 
 }  // namespace ivon

@@ -62,6 +62,19 @@ class ResidentSample {
   bool wanted() const { return enabled_ && training_ && mean_needed_ == 0; }
   Sample& sample() { return sample_; }
 
+  /// Leaves in the sample what `keep(slot)` says; the rest shows its mean.
+  template <class Keep>
+  void retain(const Keep& keep) {
+    std::vector<DrawnParameter> kept;
+    for (DrawnParameter& drawn : sample_.parameters) {
+      if (keep(drawn.slot)) {
+        kept.push_back(std::move(drawn));
+      } else if (drawn.slot->buffers.shown()) {
+        hide(drawn);
+      }
+    }
+    sample_.parameters = std::move(kept);
+  }
   /// Adds a parameter that is not in the sample; `settle` draws and shows it.
   void add(DrawnParameter drawn) {
     drawn.gradient_before = GradientMark(drawn.ref.tensor.grad());
@@ -121,8 +134,8 @@ class ResidentSample {
   /// What others wrote into parameters while they showed the sample becomes their mean, and the
   /// sample is drawn anew. Returns what to tell the user; empty if nothing was written.
   std::string absorb_writes() {
-    std::string complaint = absorb_shown();
-    if (!complaint.empty()) settle();
+    std::string complaint;
+    if (absorb_shown(complaint)) settle();
     return complaint;
   }
 
@@ -130,7 +143,8 @@ class ResidentSample {
   void clear() noexcept {
     try {
       if (sample_.parameters.empty()) return;
-      absorb_shown();
+      std::string complaint;
+      absorb_shown(complaint);
     } catch (...) {  // the means that are in the buffers are put back all the same
     }
     hide();
@@ -179,8 +193,9 @@ class ResidentSample {
     ShownTensors::remove(drawn.ref.tensor);
   }
 
-  std::string absorb_shown() {
-    std::string complaint;
+  // True if anything was written or re-pointed; those parameters are hidden then.
+  bool absorb_shown(std::string& complaint) {
+    bool any = false;
     for (DrawnParameter& drawn : sample_.parameters) {
       const TwoBuffers& buffers = drawn.slot->buffers;
       if (!buffers.shown()) continue;
@@ -188,8 +203,9 @@ class ResidentSample {
       const PlainTensors plain;
       const std::string said = absorb(drawn);
       if (complaint.empty()) complaint = said;
+      any = true;
     }
-    return complaint;
+    return any;
   }
 
   // A tensor that was overwritten as a whole (a checkpoint, an initialisation) becomes the mean as

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fused float32 passes for CPUs: one text (cpu/*.inl) for every instruction set, picked at run
-// time. Raw pointers and counts only; no LibTorch.
+// The fused passes for CPUs: one text (cpu/*.inl) for every instruction set, picked at run time.
+// Raw pointers and counts only; no LibTorch.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <ivon/kernels/coefficients.hpp>
 #include <ivon/kernels/cpu/isa.hpp>
-#include <ivon/kernels/normal.hpp>
+#include <ivon/kernels/cpu/parts.hpp>
+#include <ivon/kernels/noise_key.hpp>
 #include <ivon/kernels/tasks.hpp>
+#include <type_traits>
 
 namespace ivon::detail {
 
-inline int64_t block_count(int64_t count) { return (count + kNoiseBlock - 1) / kNoiseBlock; }
-inline int64_t block_size(int64_t count, int64_t block) {
-  const int64_t left = count - block * kNoiseBlock;
-  return left < kNoiseBlock ? left : kNoiseBlock;
-}
 inline int64_t count_bits(uint32_t bits) {
   int64_t count = 0;
   for (; bits != 0; bits &= bits - 1) ++count;
@@ -24,8 +23,8 @@ inline int64_t count_bits(uint32_t bits) {
 
 namespace portable {
 // clang-format off
-#include <ivon/kernels/cpu/math.inl>
-#include <ivon/kernels/cpu/loops.inl>
+#include <ivon/kernels/cpu/pack_portable.inl>
+#include <ivon/kernels/cpu/all.inl>
 // clang-format on
 }  // namespace portable
 
@@ -33,8 +32,8 @@ namespace portable {
 IVON_BEGIN_AVX2
 namespace avx2 {
 // clang-format off
-#include <ivon/kernels/cpu/math.inl>
-#include <ivon/kernels/cpu/loops.inl>
+#include <ivon/kernels/cpu/pack_avx2.inl>
+#include <ivon/kernels/cpu/all.inl>
 // clang-format on
 }  // namespace avx2
 IVON_END_TARGET
@@ -47,40 +46,47 @@ IVON_BEGIN_AVX512
 #endif
 namespace avx512 {
 // clang-format off
-#include <ivon/kernels/cpu/math.inl>
-#include <ivon/kernels/cpu/loops.inl>
+#include <ivon/kernels/cpu/pack_avx512.inl>
+#include <ivon/kernels/cpu/all.inl>
 // clang-format on
 }  // namespace avx512
 #pragma GCC diagnostic pop
 IVON_END_TARGET
 #endif
 
-inline void sample_block(Isa isa, const SampleTask& task, int64_t block) {
+// Returns what `call` returns in the namespace of `isa`.
 #if IVON_X86
-  if (isa == Isa::kAvx512) return avx512::sample_block(task, block);
-  if (isa == Isa::kAvx2) return avx2::sample_block(task, block);
+#define IVON_RUN_WITH(isa, call)                \
+  if (isa == Isa::kAvx512) return avx512::call; \
+  if (isa == Isa::kAvx2) return avx2::call;     \
+  return portable::call
 #else
-  (void)isa;
+#define IVON_RUN_WITH(isa, call) \
+  (void)isa;                     \
+  return portable::call
 #endif
-  portable::sample_block(task, block);
+
+/// Draws one block of theta.
+inline void sample_block(Isa isa, const SampleTask& task, int64_t block) {
+  IVON_RUN_WITH(isa, sample_block(task, block));
 }
 
+/// Adds one block of one sample to the sums.
 template <FusedEstimate estimate>
 void accumulate_block(Isa isa, const AccumulateTask& task, int64_t block) {
-  (void)isa;
-  portable::accumulate_block<estimate>(task, block);
+  IVON_RUN_WITH(isa, accumulate_block<estimate>(task, block));
 }
 
-/// Returns the elements that were left alone because something was not finite.
+/// Updates one block. Returns the elements that were left alone because something was not finite.
 template <FusedEstimate estimate>
 int64_t update_block(Isa isa, const UpdateTask& task, int64_t block) {
-#if IVON_X86
-  if (isa == Isa::kAvx512) return avx512::update_block<estimate>(task, block);
-  if (isa == Isa::kAvx2) return avx2::update_block<estimate>(task, block);
-#else
-  (void)isa;
-#endif
-  return portable::update_block<estimate>(task, block);
+  IVON_RUN_WITH(isa, update_block<estimate>(task, block));
 }
+
+/// The first `count` normals of one block, 0 <= count <= kNoiseBlock.
+inline void fill_block(Isa isa, const NoiseKey& key, uint32_t block, float* out, int64_t count) {
+  IVON_RUN_WITH(isa, fill_block(key, block, out, count));
+}
+#undef IVON_RUN_WITH
 
 }  // namespace ivon::detail

@@ -76,13 +76,15 @@ inline bool fuses_with(const at::Tensor& tensor, const at::Tensor& mean, at::Sca
 inline bool is_fusible(const PosteriorTensors& posterior) {
   const at::Tensor& mean = posterior.mean;
   const at::ScalarType state = state_dtype(mean);
-  return mean.is_cpu() && mean.scalar_type() == at::kFloat && mean.is_non_overlapping_and_dense() &&
+  return mean.is_cpu() && mean.is_non_overlapping_and_dense() &&
          fuses_with(posterior.hess, mean, state) &&
          (!is_half(mean.scalar_type()) || fuses_with(posterior.wide_mean, mean, state));
 }
 
 /// Address of a tensor that is read only; unlike data_ptr() leaves a copy-on-write one unmade.
-inline void* reading(const at::Tensor& tensor) { return const_cast<void*>(tensor.const_data_ptr()); }
+inline void* reading(const at::Tensor& tensor) {
+  return const_cast<void*>(tensor.const_data_ptr());
+}
 inline void* writing(const at::Tensor& tensor) { return tensor.mutable_data_ptr(); }
 
 inline Element element_of(at::ScalarType dtype) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #if defined(__GNUC__) && defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #define IVON_X86 1
 #else
@@ -24,14 +25,14 @@
 // clang-format off
 #if defined(__clang__)
 #define IVON_BEGIN_AVX2 \
-  _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
+  _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c\"))), apply_to = function)")
 #define IVON_BEGIN_AVX512 \
-  _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx512dq,avx2,fma\"))), apply_to = function)")
+  _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx512dq,avx2,fma,f16c\"))), apply_to = function)")
 #define IVON_END_TARGET _Pragma("clang attribute pop")
 #elif defined(__GNUC__)
-#define IVON_BEGIN_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
+#define IVON_BEGIN_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c\")")
 #define IVON_BEGIN_AVX512 \
-  _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx512dq,avx2,fma\")")
+  _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx512dq,avx2,fma,f16c\")")
 #define IVON_END_TARGET _Pragma("GCC pop_options")
 #endif
 // clang-format on
@@ -44,27 +45,52 @@ inline const char* isa_name(Isa isa) {
   return isa == Isa::kAvx512 ? "avx512" : isa == Isa::kAvx2 ? "avx2" : "portable";
 }
 
-inline Isa best_isa() {
+/// The instruction sets that this build has, from the plainest to the best.
 #if IVON_X86
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) return Isa::kAvx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::kAvx2;
+inline constexpr Isa kBuiltIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512};
+#else
+inline constexpr Isa kBuiltIsas[] = {Isa::kPortable};
 #endif
-  return Isa::kPortable;
+
+/// Whether this processor runs an instruction set of this build.
+inline bool runs_here(Isa isa) {
+#if IVON_X86
+  if (isa == Isa::kAvx512) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+  }
+  if (isa == Isa::kAvx2) {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    const bool f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+    return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  }
+#endif
+  return isa == Isa::kPortable;
+}
+
+inline Isa best_isa() {
+  Isa best = Isa::kPortable;
+  for (const Isa isa : kBuiltIsas) {
+    if (runs_here(isa)) best = isa;
+  }
+  return best;
 }
 
 /// The instruction set in use: the processor's best, or a lesser one named by the environment
-/// variable IVON_CPU_ISA (portable, avx2, avx512). Read once. Throws std::invalid_argument for
-/// another name or one that this processor lacks.
+/// variable IVON_CPU_ISA. Read once. Throws std::invalid_argument for a name that this build or
+/// processor lacks.
 inline Isa current_isa() {
   static const Isa chosen = [] {
     const char* wanted = std::getenv("IVON_CPU_ISA");
     if (!wanted || !*wanted) return best_isa();
-    for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
-      if (std::string(wanted) == isa_name(isa) && isa <= best_isa()) return isa;
+    std::string names;
+    for (const Isa isa : kBuiltIsas) {
+      if (!runs_here(isa)) continue;
+      if (std::string(wanted) == isa_name(isa)) return isa;
+      names += std::string(names.empty() ? "" : ", ") + isa_name(isa);
     }
-    throw std::invalid_argument(std::string("ivon: IVON_CPU_ISA must be portable, avx2 or avx512, "
-                                            "as far as the processor has it, got '") +
-                                wanted + "'; the best here is " + isa_name(best_isa()));
+    throw std::invalid_argument(
+        "ivon: IVON_CPU_ISA must name an instruction set of this processor (" + names + "), got '" +
+        wanted + "'; unset it to get " + isa_name(best_isa()));
   }();
   return chosen;
 }

@@ -60,6 +60,7 @@ IVON_ALWAYS_INLINE void box_muller_direction(U word, F& cosine, F& sine) {
 /// The normals of one block in order, 32 a call.
 class NormalBlock {
  public:
+  IVON_ALWAYS_INLINE NormalBlock() : state_{set(0u), set(0u), set(0u), set(0u)} {}  // to assign to
   IVON_ALWAYS_INLINE NormalBlock(const NoiseKey& key, uint32_t block) {
     static constexpr uint32_t kLaneTags[16] = {
         0u << 24, 1u << 24, 2u << 24,  3u << 24,  4u << 24,  5u << 24,  6u << 24,  7u << 24,

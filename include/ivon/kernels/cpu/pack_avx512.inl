@@ -1,21 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen lanes in one AVX-512 register; operations as in pack_portable.inl.
+// Sixteen lanes in one AVX-512 register, doubles in two; operations as in pack_portable.inl, sums
+// and products as in pack_avx2.inl.
 
 struct F {
+  using Number = float;
   __m512 v;
 };
+struct Doubles8 {
+  using Number = double;
+  __m512d v;
+};
 struct U {
+  using Number = uint32_t;
   __m512i v;
 };
+struct H {
+  __m256i v;
+};
 using M = __mmask16;
+
+IVON_ALWAYS_INLINE Doubles8 operator+(Doubles8 a, Doubles8 b) { return {a.v + b.v}; }
+IVON_ALWAYS_INLINE Doubles8 operator-(Doubles8 a, Doubles8 b) { return {a.v - b.v}; }
+IVON_ALWAYS_INLINE Doubles8 operator*(Doubles8 a, Doubles8 b) { return {a.v * b.v}; }
+IVON_ALWAYS_INLINE Doubles8 operator/(Doubles8 a, Doubles8 b) { return {a.v / b.v}; }
+IVON_ALWAYS_INLINE Doubles8 fma(Doubles8 a, Doubles8 b, Doubles8 c) {
+  return {_mm512_fmadd_pd(a.v, b.v, c.v)};
+}
+IVON_ALWAYS_INLINE Doubles8 fnma(Doubles8 a, Doubles8 b, Doubles8 c) {
+  return {_mm512_fnmadd_pd(a.v, b.v, c.v)};
+}
+IVON_ALWAYS_INLINE Doubles8 fms(Doubles8 a, Doubles8 b, Doubles8 c) {
+  return {_mm512_fmsub_pd(a.v, b.v, c.v)};
+}
+IVON_ALWAYS_INLINE Doubles8 sqrt(Doubles8 a) { return {_mm512_sqrt_pd(a.v)}; }
+IVON_ALWAYS_INLINE Doubles8 max(Doubles8 a, Doubles8 b) { return {_mm512_max_pd(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Doubles8 min(Doubles8 a, Doubles8 b) { return {_mm512_min_pd(a.v, b.v)}; }
+
+#include <ivon/kernels/cpu/pack_pair.inl>
+
+using D = Pair<Doubles8>;
+
+IVON_ALWAYS_INLINE D set(double x) { return {{_mm512_set1_pd(x)}, {_mm512_set1_pd(x)}}; }
+IVON_ALWAYS_INLINE D load(const double* p) {
+  return {{_mm512_loadu_pd(p)}, {_mm512_loadu_pd(p + 8)}};
+}
+IVON_ALWAYS_INLINE void store(double* p, D a) {
+  _mm512_storeu_pd(p, a.a.v);
+  _mm512_storeu_pd(p + 8, a.b.v);
+}
 
 IVON_ALWAYS_INLINE F set(float x) { return {_mm512_set1_ps(x)}; }
 IVON_ALWAYS_INLINE F load(const float* p) { return {_mm512_loadu_ps(p)}; }
 IVON_ALWAYS_INLINE void store(float* p, F a) { _mm512_storeu_ps(p, a.v); }
-IVON_ALWAYS_INLINE F operator+(F a, F b) { return {_mm512_add_ps(a.v, b.v)}; }
-IVON_ALWAYS_INLINE F operator-(F a, F b) { return {_mm512_sub_ps(a.v, b.v)}; }
-IVON_ALWAYS_INLINE F operator*(F a, F b) { return {_mm512_mul_ps(a.v, b.v)}; }
-IVON_ALWAYS_INLINE F operator/(F a, F b) { return {_mm512_div_ps(a.v, b.v)}; }
+IVON_ALWAYS_INLINE F operator+(F a, F b) { return {a.v + b.v}; }
+IVON_ALWAYS_INLINE F operator-(F a, F b) { return {a.v - b.v}; }
+IVON_ALWAYS_INLINE F operator*(F a, F b) { return {a.v * b.v}; }
+IVON_ALWAYS_INLINE F operator/(F a, F b) { return {a.v / b.v}; }
 IVON_ALWAYS_INLINE F fma(F a, F b, F c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 IVON_ALWAYS_INLINE F fnma(F a, F b, F c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
 IVON_ALWAYS_INLINE F fms(F a, F b, F c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
@@ -56,11 +96,39 @@ IVON_ALWAYS_INLINE void multiply_wide(U a, uint32_t b, U& high, U& low) {
 IVON_ALWAYS_INLINE F float_of_int(U a) { return {_mm512_cvtepi32_ps(a.v)}; }
 IVON_ALWAYS_INLINE F as_floats(U a) { return {_mm512_castsi512_ps(a.v)}; }
 IVON_ALWAYS_INLINE U as_words(F a) { return {_mm512_castps_si512(a.v)}; }
+IVON_ALWAYS_INLINE U upper_words(F a) { return as_words(a); }
+IVON_ALWAYS_INLINE U upper_words(D a) {
+  const __m256i low = _mm512_cvtepi64_epi32(_mm512_srli_epi64(_mm512_castpd_si512(a.a.v), 32));
+  const __m256i high = _mm512_cvtepi64_epi32(_mm512_srli_epi64(_mm512_castpd_si512(a.b.v), 32));
+  return {_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)};
+}
+IVON_ALWAYS_INLINE D to_double(F a) {
+  return {{_mm512_cvtps_pd(_mm512_castps512_ps256(a.v))},
+          {_mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))}};
+}
+
+IVON_ALWAYS_INLINE H load(const uint16_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
+IVON_ALWAYS_INLINE void store(uint16_t* p, H a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
+}
+IVON_ALWAYS_INLINE U extend(H a) { return {_mm512_cvtepu16_epi32(a.v)}; }
+IVON_ALWAYS_INLINE H truncate(U a) { return {_mm512_cvtepi32_epi16(a.v)}; }
+IVON_ALWAYS_INLINE F widen_float16(H a) { return {_mm512_cvtph_ps(a.v)}; }
+IVON_ALWAYS_INLINE H narrow_float16(F a) {
+  return {_mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
 
 IVON_ALWAYS_INLINE M equal(U a, U b) { return _mm512_cmpeq_epu32_mask(a.v, b.v); }
+IVON_ALWAYS_INLINE M equal(F a, F b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
 IVON_ALWAYS_INLINE U max(U a, U b) { return {_mm512_max_epu32(a.v, b.v)}; }
 IVON_ALWAYS_INLINE M at_least(U a, U b) { return _mm512_cmpge_epu32_mask(a.v, b.v); }
 IVON_ALWAYS_INLINE F select(M mark, F yes, F no) {
   return {_mm512_mask_blend_ps(mark, no.v, yes.v)};
+}
+IVON_ALWAYS_INLINE D select(M mark, D yes, D no) {
+  return {{_mm512_mask_blend_pd(static_cast<__mmask8>(mark), no.a.v, yes.a.v)},
+          {_mm512_mask_blend_pd(static_cast<__mmask8>(mark >> 8), no.b.v, yes.b.v)}};
 }
 IVON_ALWAYS_INLINE uint32_t bits(M mark) { return mark; }

@@ -1,89 +1,89 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen lanes in plain C++. F floats, U 32-bit words, M marks. Included inside a namespace.
+// Sixteen lanes in plain C++. F floats, D doubles, U 32-bit words, H 16-bit words, M marks.
+// Included inside a namespace.
 
-struct F {
-  float v[16];
+template <class T>
+struct Lanes {
+  using Number = T;
+  T v[16];
 };
-struct U {
-  uint32_t v[16];
-};
+using F = Lanes<float>;
+using D = Lanes<double>;
+using U = Lanes<uint32_t>;
+using H = Lanes<uint16_t>;
 using M = uint32_t;  // bit l: lane l
 
 // NOLINTBEGIN(modernize-loop-convert): several packs are walked at once
 #define IVON_LANES for (int l = 0; l < 16; ++l)
 
-IVON_ALWAYS_INLINE F set(float x) {
-  F r;
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> set(T x) {
+  Lanes<T> r;
   IVON_LANES r.v[l] = x;
   return r;
 }
-IVON_ALWAYS_INLINE F load(const float* p) {
-  F r;
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> load(const T* p) {
+  Lanes<T> r;
   std::memcpy(r.v, p, sizeof(r.v));
   return r;
 }
-IVON_ALWAYS_INLINE void store(float* p, F a) { std::memcpy(p, a.v, sizeof(a.v)); }
-IVON_ALWAYS_INLINE F operator+(F a, F b) {
+template <class T>
+IVON_ALWAYS_INLINE void store(T* p, Lanes<T> a) {
+  std::memcpy(p, a.v, sizeof(a.v));
+}
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> operator+(Lanes<T> a, Lanes<T> b) {
   IVON_LANES a.v[l] += b.v[l];
   return a;
 }
-IVON_ALWAYS_INLINE F operator-(F a, F b) {
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> operator-(Lanes<T> a, Lanes<T> b) {
   IVON_LANES a.v[l] -= b.v[l];
   return a;
 }
-IVON_ALWAYS_INLINE F operator*(F a, F b) {
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> operator*(Lanes<T> a, Lanes<T> b) {
   IVON_LANES a.v[l] *= b.v[l];
   return a;
 }
-IVON_ALWAYS_INLINE F operator/(F a, F b) {
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> operator/(Lanes<T> a, Lanes<T> b) {
   IVON_LANES a.v[l] /= b.v[l];
   return a;
 }
-IVON_ALWAYS_INLINE F fma(F a, F b, F c) {
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> fma(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
   IVON_LANES c.v[l] = std::fma(a.v[l], b.v[l], c.v[l]);
   return c;
 }
-IVON_ALWAYS_INLINE F fnma(F a, F b, F c) {
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> fnma(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
   IVON_LANES c.v[l] = std::fma(-a.v[l], b.v[l], c.v[l]);
   return c;
 }
-IVON_ALWAYS_INLINE F fms(F a, F b, F c) {
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> fms(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
   IVON_LANES c.v[l] = std::fma(a.v[l], b.v[l], -c.v[l]);
   return c;
 }
-IVON_ALWAYS_INLINE F sqrt(F a) {
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> sqrt(Lanes<T> a) {
   IVON_LANES a.v[l] = std::sqrt(a.v[l]);
   return a;
 }
-// Like the instructions: b where a is not a number.
-IVON_ALWAYS_INLINE F max(F a, F b) {
+// Like the instructions: b where one is not a number.
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> max(Lanes<T> a, Lanes<T> b) {
   IVON_LANES a.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l];
   return a;
 }
-IVON_ALWAYS_INLINE F min(F a, F b) {
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> min(Lanes<T> a, Lanes<T> b) {
   IVON_LANES a.v[l] = a.v[l] < b.v[l] ? a.v[l] : b.v[l];
   return a;
 }
 
-IVON_ALWAYS_INLINE U set(uint32_t x) {
-  U r;
-  IVON_LANES r.v[l] = x;
-  return r;
-}
-IVON_ALWAYS_INLINE U load(const uint32_t* p) {
-  U r;
-  std::memcpy(r.v, p, sizeof(r.v));
-  return r;
-}
-IVON_ALWAYS_INLINE void store(uint32_t* p, U a) { std::memcpy(p, a.v, sizeof(a.v)); }
-IVON_ALWAYS_INLINE U operator+(U a, U b) {
-  IVON_LANES a.v[l] += b.v[l];
-  return a;
-}
-IVON_ALWAYS_INLINE U operator-(U a, U b) {
-  IVON_LANES a.v[l] -= b.v[l];
-  return a;
-}
 IVON_ALWAYS_INLINE U operator^(U a, U b) {
   IVON_LANES a.v[l] ^= b.v[l];
   return a;
@@ -134,22 +134,86 @@ IVON_ALWAYS_INLINE U as_words(F a) {
   std::memcpy(r.v, a.v, sizeof(r.v));
   return r;
 }
+// The words with sign and exponent.
+IVON_ALWAYS_INLINE U upper_words(F a) { return as_words(a); }
+IVON_ALWAYS_INLINE U upper_words(D a) {
+  U r;
+  IVON_LANES {
+    uint64_t word;
+    std::memcpy(&word, &a.v[l], sizeof(word));
+    r.v[l] = static_cast<uint32_t>(word >> 32);
+  }
+  return r;
+}
+IVON_ALWAYS_INLINE D to_double(F a) {
+  D r;
+  IVON_LANES r.v[l] = static_cast<double>(a.v[l]);
+  return r;
+}
 
-IVON_ALWAYS_INLINE M equal(U a, U b) {
+IVON_ALWAYS_INLINE U extend(H a) {
+  U r;
+  IVON_LANES r.v[l] = a.v[l];
+  return r;
+}
+IVON_ALWAYS_INLINE H truncate(U a) {
+  H r;
+  IVON_LANES r.v[l] = static_cast<uint16_t>(a.v[l]);
+  return r;
+}
+
+inline uint32_t widen_float16(uint32_t half) {
+  const uint32_t sign = (half & 0x8000u) << 16;
+  uint32_t magnitude = half & 0x7FFFu;
+  if (magnitude > 0x7C00u) return sign | 0x7FC00000u | magnitude << 13;  // quiet
+  if (magnitude == 0x7C00u) return sign | 0x7F800000u;
+  if (magnitude >= 0x0400u) return sign | ((magnitude << 13) + (112u << 23));
+  if (magnitude == 0) return sign;
+  uint32_t exponent = 113;  // subnormal: bring the leading bit to its place
+  for (; (magnitude & 0x0400u) == 0; --exponent) magnitude <<= 1;
+  return sign | exponent << 23 | (magnitude & 0x03FFu) << 13;
+}
+inline uint32_t narrow_float16(uint32_t word) {
+  const uint32_t sign = word >> 16 & 0x8000u;
+  const uint32_t magnitude = word & 0x7FFFFFFFu;
+  if (magnitude > 0x7F800000u) return sign | 0x7E00u | (magnitude >> 13 & 0x03FFu);  // quiet
+  if (magnitude >= 0x477FF000u) return sign | 0x7C00u;  // 65520 and more round to infinity
+  uint32_t value = magnitude - (112u << 23);            // in units of 2^-13 of the last place
+  uint32_t dropped = 13;
+  if (magnitude < 0x38800000u) {  // below 2^-14: subnormal
+    if (magnitude <= 0x33000000u) return sign;
+    value = (magnitude & 0x007FFFFFu) | 0x00800000u;
+    dropped = 126 - (magnitude >> 23);
+  }
+  const uint32_t kept = value >> dropped;
+  const uint32_t half = 1u << (dropped - 1);
+  const uint32_t rest = value & ((half << 1) - 1);
+  return sign | (kept + (rest > half || (rest == half && (kept & 1u) != 0) ? 1u : 0u));
+}
+IVON_ALWAYS_INLINE F widen_float16(H a) {
+  U r;
+  IVON_LANES r.v[l] = widen_float16(uint32_t{a.v[l]});
+  return as_floats(r);
+}
+IVON_ALWAYS_INLINE H narrow_float16(F a) {
+  U r = as_words(a);
+  IVON_LANES r.v[l] = narrow_float16(r.v[l]);
+  return truncate(r);
+}
+
+template <class T>
+IVON_ALWAYS_INLINE M equal(Lanes<T> a, Lanes<T> b) {
   M r = 0;
   IVON_LANES r |= static_cast<M>(a.v[l] == b.v[l]) << l;
   return r;
-}
-IVON_ALWAYS_INLINE U max(U a, U b) {
-  IVON_LANES a.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l];
-  return a;
 }
 IVON_ALWAYS_INLINE M at_least(U a, U b) {
   M r = 0;
   IVON_LANES r |= static_cast<M>(a.v[l] >= b.v[l]) << l;
   return r;
 }
-IVON_ALWAYS_INLINE F select(M mark, F yes, F no) {
+template <class T>
+IVON_ALWAYS_INLINE Lanes<T> select(M mark, Lanes<T> yes, Lanes<T> no) {
   IVON_LANES no.v[l] = (mark >> l & 1u) != 0 ? yes.v[l] : no.v[l];
   return no;
 }

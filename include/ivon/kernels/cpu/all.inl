@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that is made of a pack, in order. Included inside a namespace that has F, D, U, H and
+// M.
+
+// clang-format off
+#include <ivon/kernels/cpu/normal.inl>
+#include <ivon/kernels/cpu/math.inl>
+#include <ivon/kernels/cpu/half.inl>
+#include <ivon/kernels/cpu/loops.inl>
+#include <ivon/kernels/cpu/blocks.inl>
+// clang-format on
