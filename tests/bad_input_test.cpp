@@ -175,8 +175,8 @@ TEST(BadInput, ParameterChangedAfterItsStateExists) {
 TEST(BadInput, ParameterReplacedInsideAScope) {
   const std::string message =
       "ivon: parameter 0 (group 0, shape [4]) was resized or re-pointed while it showed a sample; "
-      "its mean was put back and the sample dropped; change a model's parameters outside "
-      "sampled_params()";
+      "its mean was put back and the sample dropped; change a model's parameters while they "
+      "show the mean: outside sampled_params(), or after eval() with sample_on_step";
   auto weight = parameter({4});
   const auto mean = weight.detach().clone();
   IVON optimizer({weight}, options());
@@ -286,8 +286,8 @@ TEST(BadInput, StepWithoutASample) {
   IVON optimizer({weight}, options());
   const std::string message =
       "ivon: step() needs a sample with gradients, got none since the last step; compute the loss "
-      "and call backward() inside { auto sample = optimizer.sampled_params(); ... }, or pass a "
-      "closure: step(closure)";
+      "and call backward() inside { auto sample = optimizer.sampled_params(); ... }, pass a "
+      "closure: step(closure), or set sample_on_step(true), which leaves the loop as it is";
   EXPECT_EQ(message_of([&] { optimizer.step(); }), message);
   weight.mutable_grad() = torch::ones({2});
   EXPECT_EQ(message_of([&] { optimizer.step(); }), message);

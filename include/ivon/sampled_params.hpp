@@ -43,7 +43,8 @@ class [[nodiscard]] MeanParams {
 };
 
 /// While it lives, the module holds theta ~ q; when it ends, what it held before, bit for bit, on
-/// every path. Made by `IVON::sampled_params()`. Stays valid when the optimizer is moved or destroyed.
+/// every path. Made by `IVON::sampled_params()`. Stays valid when the optimizer is moved or
+/// destroyed.
 class [[nodiscard]] SampledParams {
  public:
   /// `afterwards` ends with the scope.

@@ -181,9 +181,9 @@ inline void Checkpoint::check_fits(const char* wanted_estimator,
                   "ivon: the archive holds ", c10::IntArrayRef(stored.sizes), " in ", stored.dtype,
                   " for ", ref.describe(), " in ", dtype,
                   "; build it from the model that was saved");
-      TORCH_CHECK(!stored.module_mean.defined() || (stored.module_mean.sizes() == stored.sizes &&
-                                                    stored.module_mean.scalar_type() ==
-                                                        ref.tensor.scalar_type()),
+      TORCH_CHECK(!stored.module_mean.defined() ||
+                      (stored.module_mean.sizes() == stored.sizes &&
+                       stored.module_mean.scalar_type() == ref.tensor.scalar_type()),
                   "ivon: the archive's mean does not belong to ", ref.describe(),
                   "; it is damaged");
       if (!stored.state) continue;

@@ -11,12 +11,8 @@ inline UpdateCoefficients update_coefficients(const IVONOptions& options, int64_
   const double debias =
       options.debias() ? 1.0 / (1.0 - std::pow(options.beta1(), static_cast<double>(step))) : 1.0;
   const double scale = options.rescale_lr() ? options.hess_init() + options.weight_decay() : 1.0;
-  return {posterior_scale(options),
-          options.beta1(),
-          1.0 - options.beta2(),
-          options.hess_clip(),
-          debias,
-          options.lr() * scale,
+  return {posterior_scale(options), options.beta1(), 1.0 - options.beta2(),
+          options.hess_clip(),      debias,          options.lr() * scale,
           options.clip_radius()};
 }
 

@@ -80,8 +80,7 @@ void update_from(const PosteriorTensors& posterior, const at::Tensor& momentum,
 
 inline std::optional<SampleTask> sample_task(const PosteriorTensors& posterior,
                                              const at::Tensor& theta, const Drawing& drawing) {
-  if (!is_fusible(posterior) ||
-      !fuses_with(theta, posterior.mean, posterior.mean.scalar_type())) {
+  if (!is_fusible(posterior) || !fuses_with(theta, posterior.mean, posterior.mean.scalar_type())) {
     return std::nullopt;
   }
   return SampleTask{arrays_of(posterior, reading), writing(theta), drawing};
@@ -150,8 +149,7 @@ class AccumulateJob {
   TaskList<AccumulateTask> fused_;
 };
 
-/// Updates any number of parameters and draws their next samples, block by block while a block is
-/// in the cache.
+/// Updates any number of parameters and draws their next samples, both in one pass over memory.
 template <class E>
 class StepJob {
  public:
@@ -188,10 +186,10 @@ class StepJob {
   int64_t run() const {
     const Isa isa = current_isa();
     return fused_.run([isa](const StepTask& task, int64_t block) {
-      const int64_t skipped =
-          task.update ? update_block<E::kFused>(isa, *task.update, block) : int64_t{0};
-      if (task.sample) sample_block(isa, *task.sample, block);
-      return skipped;
+      if (!task.sample) return update_block<E::kFused>(isa, *task.update, block);
+      if (task.update) return step_block<E::kFused>(isa, *task.update, *task.sample, block);
+      sample_block(isa, *task.sample, block);
+      return int64_t{0};
     });
   }
 

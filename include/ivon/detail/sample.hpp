@@ -29,10 +29,10 @@ struct ParameterSlot {
 
   at::Tensor parameter;  // keeps the address that is the key
   TwoBuffers buffers;
-  GradientMark used;          // the gradient that was read last
-  bool has_sums = false;      // the two below hold something
-  at::Tensor gradient_sum;    // over harvested samples; allocated by the first
-  at::Tensor statistic_sum;   // likewise, of Estimator::statistic
+  GradientMark used;         // the gradient that was read last
+  bool has_sums = false;     // the two below hold something
+  at::Tensor gradient_sum;   // over harvested samples; allocated by the first
+  at::Tensor statistic_sum;  // likewise, of Estimator::statistic
 
   void allocate_sums(const at::Tensor& hess) {
     if (gradient_sum.defined() && gradient_sum.options().type_equal(hess.options()) &&

@@ -22,8 +22,9 @@ class TwoBuffers {
  public:
   explicit TwoBuffers(at::Tensor parameter) : parameter_(std::move(parameter)) {}
 
-  /// Allocates what `show` needs for the parameter's present layout; afterwards `sample()` takes the
-  /// next sample: shape, dtype and device of the parameter. May throw; the parameter is as it was.
+  /// Allocates what `show` needs for the parameter's present layout; afterwards `sample()` takes
+  /// the next sample: shape, dtype and device of the parameter. May throw; the parameter is as it
+  /// was.
   void prepare() {
     switches_ = fills_storage(parameter_);
     const bool fits = second_.defined() && second_.options().type_equal(parameter_.options()) &&

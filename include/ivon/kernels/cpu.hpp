@@ -83,6 +83,13 @@ int64_t update_block(Isa isa, const UpdateTask& task, int64_t block) {
   IVON_RUN_WITH(isa, update_block<estimate>(task, block));
 }
 
+/// update_block of `task`, then sample_block of `next`, in one pass where both are float32 and share
+/// theta. The same bits.
+template <FusedEstimate estimate>
+int64_t step_block(Isa isa, const UpdateTask& task, const SampleTask& next, int64_t block) {
+  IVON_RUN_WITH(isa, step_block<estimate>(task, next, block));
+}
+
 /// The first `count` normals of one block, 0 <= count <= kNoiseBlock.
 inline void fill_block(Isa isa, const NoiseKey& key, uint32_t block, float* out, int64_t count) {
   IVON_RUN_WITH(isa, fill_block(key, block, out, count));

@@ -8,4 +8,5 @@
 #include <ivon/kernels/cpu/half.inl>
 #include <ivon/kernels/cpu/loops.inl>
 #include <ivon/kernels/cpu/blocks.inl>
+#include <ivon/kernels/cpu/step.inl>
 // clang-format on

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Update and next sample in one loop give the bits of the two passes. No LibTorch.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <ivon/kernels/cpu.hpp>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels_support.hpp"
+
+namespace {
+
+using namespace ivon::detail;
+using ivon_test::instruction_sets;
+
+struct Parameter {
+  std::vector<float> m, h, g, theta, gradient;
+  explicit Parameter(int64_t count) {
+    std::mt19937 random(static_cast<uint32_t>(count));
+    std::normal_distribution<float> normal;
+    for (int64_t i = 0; i < count; ++i) {
+      m.push_back(normal(random));
+      h.push_back(0.1F + std::abs(normal(random)));
+      g.push_back(0.1F * normal(random));
+      theta.push_back(m.back() + 0.01F * normal(random));
+      gradient.push_back(i % 97 == 5 ? std::numeric_limits<float>::quiet_NaN() : normal(random));
+    }
+  }
+  PosteriorArrays arrays() {
+    return {Element::kFloat32, m.data(), nullptr, h.data(), static_cast<int64_t>(m.size())};
+  }
+  bool operator==(const Parameter& other) const {
+    const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
+      return a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+    };
+    return same(m, other.m) && same(h, other.h) && same(g, other.g) && same(theta, other.theta);
+  }
+};
+
+template <FusedEstimate estimate>
+void expect_same_bits(int64_t count, StatisticFrom from) {
+  const PosteriorScale scale(1e3, 1e-2, 0.5);
+  const Drawing drawn{{11, NoiseDomain::kTraining, 5, 3}, scale};
+  const Drawing next{{11, NoiseDomain::kTraining, 6, 3}, scale};
+  const UpdateCoefficients coefficients{scale, 0.9, 1e-3, 2.0, 10.0, 0.05, 0.5};
+  const auto tasks = [&](Parameter& p) {
+    return std::make_pair(UpdateTask{p.arrays(), p.g.data(), p.theta.data(), p.gradient.data(),
+                                     nullptr, nullptr, 1, from, drawn, coefficients},
+                          SampleTask{p.arrays(), p.theta.data(), next});
+  };
+  for (const Isa isa : instruction_sets()) {
+    Parameter one(count), two(count);
+    auto [update_one, sample_one] = tasks(one);
+    auto [update_two, sample_two] = tasks(two);
+    for (int64_t block = 0; block < block_count(count); ++block) {
+      const int64_t skipped = step_block<estimate>(isa, update_one, sample_one, block);
+      EXPECT_EQ(skipped, update_block<estimate>(isa, update_two, block));
+      EXPECT_GT(skipped, 0);
+      sample_block(isa, sample_two, block);
+    }
+    EXPECT_TRUE(one == two) << isa_name(isa) << ", " << count;
+  }
+}
+
+TEST(KernelsStep, SameBitsAsTheTwoPasses) {
+  for (const int64_t count : {32, 33, 96, 1000, 4096, 4097, 8192, 3 * 4096 - 32}) {
+    expect_same_bits<FusedEstimate::kPrice>(count, StatisticFrom::kTheta);
+    expect_same_bits<FusedEstimate::kGradSquared>(count, StatisticFrom::kTheta);
+    expect_same_bits<FusedEstimate::kPrice>(count, StatisticFrom::kNoise);
+  }
+}
+
+}  // namespace
