@@ -55,12 +55,14 @@ void expect_same_bits(int64_t count, StatisticFrom from) {
     Parameter one(count), two(count);
     auto [update_one, sample_one] = tasks(one);
     auto [update_two, sample_two] = tasks(two);
+    int64_t total = 0;
     for (int64_t block = 0; block < block_count(count); ++block) {
       const int64_t skipped = step_block<estimate>(isa, update_one, sample_one, block);
       EXPECT_EQ(skipped, update_block<estimate>(isa, update_two, block));
-      EXPECT_GT(skipped, 0);
+      total += skipped;
       sample_block(isa, sample_two, block);
     }
+    EXPECT_GT(total, 0);
     EXPECT_TRUE(one == two) << isa_name(isa) << ", " << count;
   }
 }

@@ -17,6 +17,8 @@
 #include <ivon/state.hpp>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -98,6 +100,8 @@ class IVON : public torch::optim::Optimizer {
     detail::Evidence evidence;
   };
 
+  struct Coefficients;
+
   detail::SamplingCore& core() const;
   detail::ResidentSample& resident() const { return core().resident(); }
   const IVONOptions& defaults_of_ivon() const {
@@ -120,7 +124,6 @@ class IVON : public torch::optim::Optimizer {
   at::Tensor sample_closure(const LossClosure& closure);
   std::vector<Update> updates_from_sums(const std::vector<Active>& active);
   std::vector<Update> updates_from_pending(const std::vector<Active>& active);
-  detail::UpdateCoefficients next_coefficients(const Active& active) const;
   void count_updates(const std::vector<Update>& updates, int64_t skipped);
   at::Tensor& skipped_on(const at::Device& device);
 

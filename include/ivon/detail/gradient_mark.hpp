@@ -12,7 +12,8 @@ namespace ivon::detail {
 
 /// Version counter of a tensor: moves with every in-place write. Inference tensors have none.
 inline int64_t version_of(const at::Tensor& tensor) {
-  return tensor.is_inference() ? 0 : tensor._version();
+  return tensor.is_inference() ? 0
+                               : tensor.unsafeGetTensorImpl()->version_counter().current_version();
 }
 
 class GradientMark {

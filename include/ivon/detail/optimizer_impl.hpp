@@ -176,7 +176,7 @@ SampledParams IVON<E>::sampled_params() {
   MeanParams mean_meanwhile = mean_params();
   const auto noise = noise_.next(sample.training ? detail::NoiseDomain::kTraining
                                                  : detail::NoiseDomain::kPrediction);
-  detail::SampleJob job;
+  detail::SampleJob job(active.size());
   sample.parameters.reserve(active.size());
   for (Active& parameter : active) {
     sample.parameters.push_back(drawn_from(parameter, noise));
@@ -268,7 +268,7 @@ void IVON<E>::harvest() {
   if (!sample) return;
   try {
     const std::vector<at::Tensor> gradients = read_gradients(*sample);
-    detail::AccumulateJob<E> job;
+    detail::AccumulateJob<E> job(gradients.size());
     for (size_t i = 0; i < gradients.size(); ++i) {
       detail::DrawnParameter& drawn = sample->parameters[i];
       if (!drawn.got_gradient) continue;

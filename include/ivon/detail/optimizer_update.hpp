@@ -18,6 +18,23 @@ inline UpdateCoefficients update_coefficients(const IVONOptions& options, int64_
 
 }  // namespace detail
 
+// Most parameters have the same options and number of updates as the one before.
+template <class E>
+struct IVON<E>::Coefficients {
+  const IVONOptions* options = nullptr;
+  int64_t step = 0;
+  std::optional<detail::UpdateCoefficients> value;
+
+  const detail::UpdateCoefficients& next(const Active& active) {
+    if (!value || active.options != options || active.state->step() + 1 != step) {
+      options = active.options;
+      step = active.state->step() + 1;
+      value = detail::update_coefficients(*options, step);
+    }
+    return *value;
+  }
+};
+
 template <class E>
 at::Tensor IVON<E>::step(LossClosure closure) {
   core().refuse_while_live("step()");
@@ -43,11 +60,12 @@ void IVON<E>::step_standard(const LossClosure& closure, at::Tensor& loss) {
   const detail::PlainTensors plain;
   const bool one_unread = core().pending() && core().harvested() == 0;
   const auto updates = one_unread ? updates_from_pending(active) : updates_from_sums(active);
-  detail::StepJob<E> job;
+  detail::StepJob<E> job(updates.size());
+  Coefficients coefficients;
   for (const Update& update : updates) {
     const IVONParamState& state = *update.active->state;
     const typename detail::StepJob<E>::Update part{state.momentum(), update.evidence,
-                                                   next_coefficients(*update.active),
+                                                   coefficients.next(*update.active),
                                                    skipped_on(update.active->ref->tensor.device())};
     job.add({update.active->ref->tensor, state.mean(), state.hess()}, &part, nullptr);
   }
@@ -90,7 +108,9 @@ void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
   detail::NoiseStream noise = noise_;
   noise.next(detail::NoiseDomain::kTraining);  // the sample shown is used
   std::vector<Update> updates;
-  detail::StepJob<E> job;
+  updates.reserve(active.size());
+  detail::StepJob<E> job(active.size());
+  Coefficients coefficients;
   for (size_t i = 0; i < active.size(); ++i) {
     const detail::DrawnParameter* drawn = shown.find(active[i].slot, i);
     next.parameters.push_back(drawn_from(active[i], noise.training_sample()));
@@ -105,7 +125,7 @@ void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
     drawn->slot->used = detail::GradientMark(gradient);
     updates.push_back({&active[i], evidence_of(*drawn, gradient)});
     const typename detail::StepJob<E>::Update update{
-        active[i].state->momentum(), updates.back().evidence, next_coefficients(active[i]),
+        active[i].state->momentum(), updates.back().evidence, coefficients.next(active[i]),
         skipped_on(follows.ref.tensor.device())};
     job.add(follows.posterior(), &update, &draw);
   }
@@ -187,11 +207,6 @@ std::vector<typename IVON<E>::Update> IVON<E>::updates_from_pending(
     throw;
   }
   return updates;
-}
-
-template <class E>
-detail::UpdateCoefficients IVON<E>::next_coefficients(const Active& active) const {
-  return detail::update_coefficients(*active.options, active.state->step() + 1);
 }
 
 template <class E>

@@ -89,6 +89,8 @@ inline std::optional<SampleTask> sample_task(const PosteriorTensors& posterior,
 /// Draws the samples of any number of parameters.
 class SampleJob {
  public:
+  explicit SampleJob(size_t parameters) { fused_.reserve(parameters); }
+
   /// theta, of the parameter's dtype, holds the sample after run().
   void add(const PosteriorTensors& posterior, const at::Tensor& theta, const Drawing& drawing) {
     if (const auto task = sample_task(posterior, theta, drawing)) {
@@ -114,6 +116,8 @@ class SampleJob {
 template <class E>
 class AccumulateJob {
  public:
+  explicit AccumulateJob(size_t parameters) { fused_.reserve(parameters); }
+
   /// The sums are the evidence's, in the parameter's memory order; `first`: they hold nothing yet.
   void add(const PosteriorTensors& posterior, const Evidence& evidence, bool first) {
     const at::Tensor& gradient = evidence.gradient;
@@ -153,6 +157,8 @@ class AccumulateJob {
 template <class E>
 class StepJob {
  public:
+  explicit StepJob(size_t parameters) { fused_.reserve(parameters); }
+
   struct Update {
     const at::Tensor& momentum;
     const Evidence& evidence;

@@ -153,7 +153,7 @@ class ResidentSample {
 
  private:
   void show() {
-    SampleJob job;
+    SampleJob job(sample_.parameters.size());
     bool any = false;
     for (DrawnParameter& drawn : sample_.parameters) {
       TwoBuffers& buffers = drawn.slot->buffers;
@@ -220,7 +220,7 @@ class ResidentSample {
       return moved_message(drawn.ref);
     }
     const at::Tensor theta = empty_in_memory_order(mean, mean.options().requires_grad(false));
-    SampleJob job;
+    SampleJob job(1);
     job.add(drawn.posterior(), theta, drawn.drawing);
     job.run();
     const at::Tensor differs = param.ne(theta);

@@ -83,8 +83,8 @@ int64_t update_block(Isa isa, const UpdateTask& task, int64_t block) {
   IVON_RUN_WITH(isa, update_block<estimate>(task, block));
 }
 
-/// update_block of `task`, then sample_block of `next`, in one pass where both are float32 and share
-/// theta. The same bits.
+/// update_block of `task`, then sample_block of `next`, in one pass where both are float32 and
+/// share theta. The same bits.
 template <FusedEstimate estimate>
 int64_t step_block(Isa isa, const UpdateTask& task, const SampleTask& next, int64_t block) {
   IVON_RUN_WITH(isa, step_block<estimate>(task, next, block));

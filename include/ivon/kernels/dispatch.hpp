@@ -115,6 +115,12 @@ class TaskList {
     ends_.push_back((ends_.empty() ? 0 : ends_.back()) + blocks);
   }
 
+  /// Room for so many tasks at once: growing costs more than many a task.
+  void reserve(size_t tasks) {
+    tasks_.reserve(tasks);
+    ends_.reserve(tasks);
+  }
+
   /// Calls run_block(task, block) for every block of every task; returns the sum of the results.
   template <class RunBlock>
   int64_t run(const RunBlock& run_block) const {
