@@ -21,6 +21,7 @@ inline int64_t count_bits(uint32_t bits) {
   return count;
 }
 
+IVON_BEGIN_PRECISE
 namespace portable {
 // clang-format off
 #include <ivon/kernels/cpu/pack_portable.inl>
@@ -53,6 +54,8 @@ namespace avx512 {
 #pragma GCC diagnostic pop
 IVON_END_TARGET
 #endif
+
+IVON_END_PRECISE
 
 // Returns what `call` returns in the namespace of `isa`.
 #if IVON_X86

@@ -21,8 +21,24 @@
 #define IVON_ALWAYS_INLINE inline
 #endif
 
-// Functions between IVON_BEGIN_... and IVON_END_TARGET are compiled for that instruction set.
+// Functions between IVON_BEGIN_PRECISE and IVON_END_PRECISE round every operation as written, also
+// under a user's -ffast-math. Without such a flag GCC gets no pragma: it would not inline these
+// functions into others.
 // clang-format off
+#if defined(__clang__)
+#define IVON_BEGIN_PRECISE \
+  _Pragma("float_control(push)") _Pragma("float_control(precise, on)") _Pragma("clang fp contract(off)")
+#define IVON_END_PRECISE _Pragma("float_control(pop)")
+#elif defined(__GNUC__) && (defined(__FAST_MATH__) || __FINITE_MATH_ONLY__ || \
+      defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__))
+#define IVON_BEGIN_PRECISE _Pragma("GCC push_options") _Pragma("GCC optimize(\"no-fast-math\")")
+#define IVON_END_PRECISE _Pragma("GCC pop_options")
+#else
+#define IVON_BEGIN_PRECISE
+#define IVON_END_PRECISE
+#endif
+
+// Functions between IVON_BEGIN_<SET> and IVON_END_TARGET are compiled for that instruction set.
 #if defined(__clang__)
 #define IVON_BEGIN_AVX2 \
   _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c\"))), apply_to = function)")

@@ -52,24 +52,43 @@ IVON_ALWAYS_INLINE Lanes<T> operator/(Lanes<T> a, Lanes<T> b) {
   IVON_LANES a.v[l] /= b.v[l];
   return a;
 }
+// The compiler's own where it has names for them: those of <cmath> are functions under the user's
+// floating-point flags.
+#if defined(__GNUC__)
+IVON_ALWAYS_INLINE float rounded_once(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+IVON_ALWAYS_INLINE double rounded_once(double a, double b, double c) {
+  return __builtin_fma(a, b, c);
+}
+IVON_ALWAYS_INLINE float square_root(float a) { return __builtin_sqrtf(a); }
+IVON_ALWAYS_INLINE double square_root(double a) { return __builtin_sqrt(a); }
+#else
+template <class T>
+IVON_ALWAYS_INLINE T rounded_once(T a, T b, T c) {
+  return std::fma(a, b, c);
+}
+template <class T>
+IVON_ALWAYS_INLINE T square_root(T a) {
+  return std::sqrt(a);
+}
+#endif
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> fma(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
-  IVON_LANES c.v[l] = std::fma(a.v[l], b.v[l], c.v[l]);
+  IVON_LANES c.v[l] = rounded_once(a.v[l], b.v[l], c.v[l]);
   return c;
 }
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> fnma(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
-  IVON_LANES c.v[l] = std::fma(-a.v[l], b.v[l], c.v[l]);
+  IVON_LANES c.v[l] = rounded_once(-a.v[l], b.v[l], c.v[l]);
   return c;
 }
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> fms(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
-  IVON_LANES c.v[l] = std::fma(a.v[l], b.v[l], -c.v[l]);
+  IVON_LANES c.v[l] = rounded_once(a.v[l], b.v[l], -c.v[l]);
   return c;
 }
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> sqrt(Lanes<T> a) {
-  IVON_LANES a.v[l] = std::sqrt(a.v[l]);
+  IVON_LANES a.v[l] = square_root(a.v[l]);
   return a;
 }
 // Like the instructions: b where one is not a number.
