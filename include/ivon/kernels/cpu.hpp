@@ -55,6 +55,14 @@ namespace avx512 {
 IVON_END_TARGET
 #endif
 
+#if IVON_NEON
+namespace neon {
+// clang-format off
+#include <ivon/kernels/cpu/pack_neon.inl>
+#include <ivon/kernels/cpu/all.inl>
+// clang-format on
+}  // namespace neon
+#endif
 IVON_END_PRECISE
 
 // Returns what `call` returns in the namespace of `isa`.
@@ -62,6 +70,10 @@ IVON_END_PRECISE
 #define IVON_RUN_WITH(isa, call)                \
   if (isa == Isa::kAvx512) return avx512::call; \
   if (isa == Isa::kAvx2) return avx2::call;     \
+  return portable::call
+#elif IVON_NEON
+#define IVON_RUN_WITH(isa, call)            \
+  if (isa == Isa::kNeon) return neon::call; \
   return portable::call
 #else
 #define IVON_RUN_WITH(isa, call) \

@@ -14,6 +14,12 @@
 #else
 #define IVON_X86 0
 #endif
+#if defined(__GNUC__) && defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
+#include <arm_neon.h>
+#define IVON_NEON 1
+#else
+#define IVON_NEON 0
+#endif
 
 #if defined(__GNUC__)
 #define IVON_ALWAYS_INLINE inline __attribute__((always_inline))
@@ -55,15 +61,20 @@
 
 namespace ivon::detail {
 
-enum class Isa { kPortable, kAvx2, kAvx512 };
+enum class Isa { kPortable, kAvx2, kAvx512, kNeon };
 
 inline const char* isa_name(Isa isa) {
-  return isa == Isa::kAvx512 ? "avx512" : isa == Isa::kAvx2 ? "avx2" : "portable";
+  return isa == Isa::kAvx512 ? "avx512"
+         : isa == Isa::kAvx2 ? "avx2"
+         : isa == Isa::kNeon ? "neon"
+                             : "portable";
 }
 
 /// The instruction sets that this build has, from the plainest to the best.
 #if IVON_X86
 inline constexpr Isa kBuiltIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512};
+#elif IVON_NEON
+inline constexpr Isa kBuiltIsas[] = {Isa::kPortable, Isa::kNeon};  // every AArch64 has NEON
 #else
 inline constexpr Isa kBuiltIsas[] = {Isa::kPortable};
 #endif
@@ -80,7 +91,7 @@ inline bool runs_here(Isa isa) {
     return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   }
 #endif
-  return isa == Isa::kPortable;
+  return isa == Isa::kPortable || (IVON_NEON && isa == Isa::kNeon);
 }
 
 inline Isa best_isa() {

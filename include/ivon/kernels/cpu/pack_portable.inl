@@ -2,16 +2,26 @@
 // Sixteen lanes in plain C++. F floats, D doubles, U 32-bit words, H 16-bit words, M marks.
 // Included inside a namespace.
 
+// Lanes that may alias: GCC 12 for AArch64 puts packs of different types into one place on the
+// stack and then, believing that they cannot meet, reads one before it has written the other (-O2).
+#if defined(__GNUC__)
+#define IVON_MAY_ALIAS __attribute__((may_alias))
+#else
+#define IVON_MAY_ALIAS
+#endif
 template <class T>
-struct Lanes {
+struct IVON_MAY_ALIAS Lanes {
   using Number = T;
-  T v[16];
+  using Lane IVON_MAY_ALIAS = T;
+  Lane v[16];
 };
 using F = Lanes<float>;
 using D = Lanes<double>;
 using U = Lanes<uint32_t>;
 using H = Lanes<uint16_t>;
-using M = uint32_t;  // bit l: lane l
+struct IVON_MAY_ALIAS M {
+  Lanes<uint32_t>::Lane v[16];  // 1: yes
+};
 
 // NOLINTBEGIN(modernize-loop-convert): several packs are walked at once
 #define IVON_LANES for (int l = 0; l < 16; ++l)
@@ -222,21 +232,26 @@ IVON_ALWAYS_INLINE H narrow_float16(F a) {
 
 template <class T>
 IVON_ALWAYS_INLINE M equal(Lanes<T> a, Lanes<T> b) {
-  M r = 0;
-  IVON_LANES r |= static_cast<M>(a.v[l] == b.v[l]) << l;
+  M r;
+  IVON_LANES r.v[l] = a.v[l] == b.v[l] ? 1 : 0;
   return r;
 }
 IVON_ALWAYS_INLINE M at_least(U a, U b) {
-  M r = 0;
-  IVON_LANES r |= static_cast<M>(a.v[l] >= b.v[l]) << l;
+  M r;
+  IVON_LANES r.v[l] = a.v[l] >= b.v[l] ? 1 : 0;
   return r;
 }
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> select(M mark, Lanes<T> yes, Lanes<T> no) {
-  IVON_LANES no.v[l] = (mark >> l & 1u) != 0 ? yes.v[l] : no.v[l];
+  IVON_LANES no.v[l] = mark.v[l] != 0 ? yes.v[l] : no.v[l];
   return no;
 }
-IVON_ALWAYS_INLINE uint32_t bits(M mark) { return mark; }
+IVON_ALWAYS_INLINE uint32_t bits(M mark) {
+  uint32_t r = 0;
+  for (int l = 15; l >= 0; --l) r = r << 1 | mark.v[l];
+  return r;
+}
 
 #undef IVON_LANES
+#undef IVON_MAY_ALIAS
 // NOLINTEND(modernize-loop-convert)
