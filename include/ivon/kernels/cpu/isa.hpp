@@ -7,6 +7,12 @@
 #include <stdexcept>
 #include <string>
 
+// Clang gives the multiply-adds and roots of its intrinsics and builtins the flags of the command
+// line wherever they stand, which changes the bits of the noise.
+#if defined(__clang__) && defined(__FAST_MATH__)
+#error "ivon: clang's -ffast-math changes the noise; compile what includes ivon without it"
+#endif
+
 #if defined(__GNUC__) && defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -28,8 +34,8 @@
 #endif
 
 // Functions between IVON_BEGIN_PRECISE and IVON_END_PRECISE round every operation as written, also
-// under a user's -ffast-math. Without such a flag GCC gets no pragma: it would not inline these
-// functions into others.
+// under a user's -ffast-math (GCC) or -ffp-contract=fast (clang). Without such a flag GCC gets no
+// pragma: it would not inline these functions into others.
 // clang-format off
 #if defined(__clang__)
 #define IVON_BEGIN_PRECISE \
@@ -39,6 +45,9 @@
       defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__))
 #define IVON_BEGIN_PRECISE _Pragma("GCC push_options") _Pragma("GCC optimize(\"no-fast-math\")")
 #define IVON_END_PRECISE _Pragma("GCC pop_options")
+#elif defined(_MSC_VER)
+#define IVON_BEGIN_PRECISE __pragma(float_control(precise, on, push)) __pragma(fp_contract(off))
+#define IVON_END_PRECISE __pragma(float_control(pop))
 #else
 #define IVON_BEGIN_PRECISE
 #define IVON_END_PRECISE
