@@ -35,8 +35,9 @@
 
 // Functions between IVON_BEGIN_PRECISE and IVON_END_PRECISE round every operation as written, also
 // under a user's -ffast-math (GCC) or -ffp-contract=fast (clang). Without such a flag GCC gets no
-// pragma: it would not inline these functions into others. A program that GCC links with -ffast-math
-// flushes subnormal numbers to zero all the same: noise has none; state below 1.2e-38 is lost.
+// pragma: it would not inline these functions into others. GCC links a program with -ffast-math so
+// that it flushes subnormal numbers to zero all the same: noise has none; state below 1.2e-38 is
+// lost.
 // clang-format off
 #if defined(__clang__)
 #define IVON_BEGIN_PRECISE \
