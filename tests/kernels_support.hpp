@@ -61,6 +61,16 @@ inline uint64_t magnitude_bits(double x) {
 inline bool is_nan_bits(double x) { return magnitude_bits(x) > 0x7FF0000000000000u; }
 inline bool is_infinite_bits(double x) { return magnitude_bits(x) == 0x7FF0000000000000u; }
 
+/// Whether this is a float32 number that a program under -ffast-math takes for zero: GCC links it
+/// so that the processor flushes subnormal numbers.
+inline bool is_flushed(double x) {
+  static const bool flushes = [] {
+    volatile float least = std::numeric_limits<float>::min();
+    return least * 0.5f == 0;
+  }();
+  return flushes && std::abs(x) < 0x1p-126;
+}
+
 // The nearest value, ties to the even fraction; -1 for a number that is none.
 inline int32_t half_bits(Element element, double x) {
   if (is_nan_bits(x)) return -1;

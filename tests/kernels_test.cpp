@@ -254,6 +254,7 @@ TEST(Halves, WidenEveryPattern) {
         for (int64_t i = 0; i < kNoiseBlock; ++i) {
           const double expected = half_value(element, static_cast<uint16_t>(first + i));
           const double sum = p.get(kGradientSum, i);
+          if (is_flushed(expected)) continue;
           if (is_nan_bits(expected)) {
             ASSERT_TRUE(is_nan_bits(sum)) << where(isa, element, first + i);
           } else {
@@ -289,6 +290,7 @@ TEST(Halves, NarrowToNearestEven) {
           uint16_t bits;
           std::memcpy(&bits, shown.data() + 2 * i, sizeof(bits));
           const int32_t expected = half_bits(element, static_cast<double>(values[i]));
+          if (is_flushed(static_cast<double>(values[i]))) continue;
           if (expected < 0) {
             ASSERT_TRUE(is_nan_bits(half_value(element, bits)));
           } else if (!is_infinite_bits(static_cast<double>(values[i]))) {

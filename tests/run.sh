@@ -32,7 +32,7 @@ done
 
 . cmake/setup.sh
 need_packages g++ cmake ninja-build libgtest-dev libgmock-dev libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev \
-  gnuplot-nox fonts-dejavu-core dataset-fashion-mnist
+  gnuplot-nox fonts-dejavu-core dataset-fashion-mnist g++-aarch64-linux-gnu qemu-user-static googletest
 need_torch
 build "$preset"
 

@@ -45,11 +45,11 @@ inline constexpr double kKnownPredictive = 0.008;
 
 // Fused passes against the formulas in double, one element and step, in roundings of the state's
 // type (2^-24 or 2^-53) relative to the sum of the sizes of what is added up: one for each
-// operation on the way, coefficients included. Largest measured: TODO.
-inline constexpr double kSampleRoundings = 4;
+// operation on the way, coefficients included. At most 2, 6, 4, 2 and 4 were measured.
+inline constexpr double kSampleRoundings = 3;
 inline constexpr double kSumRoundings = 6;
-inline constexpr double kHessRoundings = 12;
-inline constexpr double kMomentumRoundings = 4;
-inline constexpr double kMeanRoundings = 12;
+inline constexpr double kHessRoundings = 6;
+inline constexpr double kMomentumRoundings = 3;
+inline constexpr double kMeanRoundings = 6;
 
 }  // namespace ivon_test::tolerance

@@ -21,6 +21,7 @@ inline int64_t count_bits(uint32_t bits) {
   return count;
 }
 
+IVON_BEGIN_PRECISE
 namespace portable {
 // clang-format off
 #include <ivon/kernels/cpu/pack_portable.inl>
@@ -54,11 +55,25 @@ namespace avx512 {
 IVON_END_TARGET
 #endif
 
+#if IVON_NEON
+namespace neon {
+// clang-format off
+#include <ivon/kernels/cpu/pack_neon.inl>
+#include <ivon/kernels/cpu/all.inl>
+// clang-format on
+}  // namespace neon
+#endif
+IVON_END_PRECISE
+
 // Returns what `call` returns in the namespace of `isa`.
 #if IVON_X86
 #define IVON_RUN_WITH(isa, call)                \
   if (isa == Isa::kAvx512) return avx512::call; \
   if (isa == Isa::kAvx2) return avx2::call;     \
+  return portable::call
+#elif IVON_NEON
+#define IVON_RUN_WITH(isa, call)            \
+  if (isa == Isa::kNeon) return neon::call; \
   return portable::call
 #else
 #define IVON_RUN_WITH(isa, call) \

@@ -9,7 +9,7 @@ IVON_ALWAYS_INLINE H narrow_bfloat16(F x) {
   const U odd = shift_right<16>(word) & set(1u);
   const U rounded = shift_right<16>(word + set(0x7FFFu) + odd);
   const M nan = at_least(word & set(0x7FFFFFFFu), set(0x7F800001u));
-  return truncate(as_words(select(nan, as_floats(set(0x7FC0u)), as_floats(rounded))));
+  return truncate(select(nan, set(0x7FC0u), rounded));
 }
 
 template <Element element>

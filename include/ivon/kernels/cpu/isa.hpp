@@ -7,12 +7,24 @@
 #include <stdexcept>
 #include <string>
 
+// Clang gives the multiply-adds and roots of its intrinsics and builtins the flags of the command
+// line wherever they stand, which changes the bits of the noise.
+#if defined(__clang__) && defined(__FAST_MATH__)
+#error "ivon: clang's -ffast-math changes the noise; compile what includes ivon without it"
+#endif
+
 #if defined(__GNUC__) && defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
 #define IVON_X86 1
 #else
 #define IVON_X86 0
+#endif
+#if defined(__GNUC__) && defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
+#include <arm_neon.h>
+#define IVON_NEON 1
+#else
+#define IVON_NEON 0
 #endif
 
 #if defined(__GNUC__)
@@ -21,8 +33,29 @@
 #define IVON_ALWAYS_INLINE inline
 #endif
 
-// Functions between IVON_BEGIN_... and IVON_END_TARGET are compiled for that instruction set.
+// Functions between IVON_BEGIN_PRECISE and IVON_END_PRECISE round every operation as written, also
+// under a user's -ffast-math (GCC) or -ffp-contract=fast (clang). Without such a flag GCC gets no
+// pragma: it would not inline these functions into others. GCC links a program with -ffast-math so
+// that it flushes subnormal numbers to zero all the same: noise has none; state below 1.2e-38 is
+// lost.
 // clang-format off
+#if defined(__clang__)
+#define IVON_BEGIN_PRECISE \
+  _Pragma("float_control(push)") _Pragma("float_control(precise, on)") _Pragma("clang fp contract(off)")
+#define IVON_END_PRECISE _Pragma("float_control(pop)")
+#elif defined(__GNUC__) && (defined(__FAST_MATH__) || __FINITE_MATH_ONLY__ || \
+      defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__))
+#define IVON_BEGIN_PRECISE _Pragma("GCC push_options") _Pragma("GCC optimize(\"no-fast-math\")")
+#define IVON_END_PRECISE _Pragma("GCC pop_options")
+#elif defined(_MSC_VER)
+#define IVON_BEGIN_PRECISE __pragma(float_control(precise, on, push)) __pragma(fp_contract(off))
+#define IVON_END_PRECISE __pragma(float_control(pop))
+#else
+#define IVON_BEGIN_PRECISE
+#define IVON_END_PRECISE
+#endif
+
+// Functions between IVON_BEGIN_<SET> and IVON_END_TARGET are compiled for that instruction set.
 #if defined(__clang__)
 #define IVON_BEGIN_AVX2 \
   _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c\"))), apply_to = function)")
@@ -39,15 +72,20 @@
 
 namespace ivon::detail {
 
-enum class Isa { kPortable, kAvx2, kAvx512 };
+enum class Isa { kPortable, kAvx2, kAvx512, kNeon };
 
 inline const char* isa_name(Isa isa) {
-  return isa == Isa::kAvx512 ? "avx512" : isa == Isa::kAvx2 ? "avx2" : "portable";
+  return isa == Isa::kAvx512 ? "avx512"
+         : isa == Isa::kAvx2 ? "avx2"
+         : isa == Isa::kNeon ? "neon"
+                             : "portable";
 }
 
 /// The instruction sets that this build has, from the plainest to the best.
 #if IVON_X86
 inline constexpr Isa kBuiltIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512};
+#elif IVON_NEON
+inline constexpr Isa kBuiltIsas[] = {Isa::kPortable, Isa::kNeon};  // every AArch64 has NEON
 #else
 inline constexpr Isa kBuiltIsas[] = {Isa::kPortable};
 #endif
@@ -64,7 +102,7 @@ inline bool runs_here(Isa isa) {
     return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   }
 #endif
-  return isa == Isa::kPortable;
+  return isa == Isa::kPortable || (IVON_NEON && isa == Isa::kNeon);
 }
 
 inline Isa best_isa() {

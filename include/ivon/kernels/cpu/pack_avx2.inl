@@ -93,6 +93,9 @@ IVON_ALWAYS_INLINE Marks8 at_least(Words8 x, Words8 y) { return equal(max(x, y),
 IVON_ALWAYS_INLINE Floats8 select(Marks8 mark, Floats8 yes, Floats8 no) {
   return {_mm256_blendv_ps(no.v, yes.v, _mm256_castsi256_ps(mark.v))};
 }
+IVON_ALWAYS_INLINE Words8 select(Marks8 mark, Words8 yes, Words8 no) {
+  return {_mm256_blendv_epi8(no.v, yes.v, mark.v)};
+}
 
 #include <ivon/kernels/cpu/pack_pair.inl>
 

@@ -127,6 +127,9 @@ IVON_ALWAYS_INLINE M at_least(U a, U b) { return _mm512_cmpge_epu32_mask(a.v, b.
 IVON_ALWAYS_INLINE F select(M mark, F yes, F no) {
   return {_mm512_mask_blend_ps(mark, no.v, yes.v)};
 }
+IVON_ALWAYS_INLINE U select(M mark, U yes, U no) {
+  return {_mm512_mask_blend_epi32(mark, no.v, yes.v)};
+}
 IVON_ALWAYS_INLINE D select(M mark, D yes, D no) {
   return {{_mm512_mask_blend_pd(static_cast<__mmask8>(mark), no.a.v, yes.a.v)},
           {_mm512_mask_blend_pd(static_cast<__mmask8>(mark >> 8), no.b.v, yes.b.v)}};

@@ -2,16 +2,26 @@
 // Sixteen lanes in plain C++. F floats, D doubles, U 32-bit words, H 16-bit words, M marks.
 // Included inside a namespace.
 
+// Lanes that may alias: GCC 12 for AArch64 puts packs of different types into one place on the
+// stack and then, believing that they cannot meet, reads one before it has written the other (-O2).
+#if defined(__GNUC__)
+#define IVON_MAY_ALIAS __attribute__((may_alias))
+#else
+#define IVON_MAY_ALIAS
+#endif
 template <class T>
-struct Lanes {
+struct IVON_MAY_ALIAS Lanes {
   using Number = T;
-  T v[16];
+  using Lane IVON_MAY_ALIAS = T;
+  Lane v[16];
 };
 using F = Lanes<float>;
 using D = Lanes<double>;
 using U = Lanes<uint32_t>;
 using H = Lanes<uint16_t>;
-using M = uint32_t;  // bit l: lane l
+struct IVON_MAY_ALIAS M {
+  Lanes<uint32_t>::Lane v[16];  // 1: yes
+};
 
 // NOLINTBEGIN(modernize-loop-convert): several packs are walked at once
 #define IVON_LANES for (int l = 0; l < 16; ++l)
@@ -52,24 +62,43 @@ IVON_ALWAYS_INLINE Lanes<T> operator/(Lanes<T> a, Lanes<T> b) {
   IVON_LANES a.v[l] /= b.v[l];
   return a;
 }
+// The compiler's own where it has names for them: those of <cmath> are functions under the user's
+// floating-point flags.
+#if defined(__GNUC__)
+IVON_ALWAYS_INLINE float rounded_once(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+IVON_ALWAYS_INLINE double rounded_once(double a, double b, double c) {
+  return __builtin_fma(a, b, c);
+}
+IVON_ALWAYS_INLINE float square_root(float a) { return __builtin_sqrtf(a); }
+IVON_ALWAYS_INLINE double square_root(double a) { return __builtin_sqrt(a); }
+#else
+template <class T>
+IVON_ALWAYS_INLINE T rounded_once(T a, T b, T c) {
+  return std::fma(a, b, c);
+}
+template <class T>
+IVON_ALWAYS_INLINE T square_root(T a) {
+  return std::sqrt(a);
+}
+#endif
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> fma(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
-  IVON_LANES c.v[l] = std::fma(a.v[l], b.v[l], c.v[l]);
+  IVON_LANES c.v[l] = rounded_once(a.v[l], b.v[l], c.v[l]);
   return c;
 }
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> fnma(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
-  IVON_LANES c.v[l] = std::fma(-a.v[l], b.v[l], c.v[l]);
+  IVON_LANES c.v[l] = rounded_once(-a.v[l], b.v[l], c.v[l]);
   return c;
 }
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> fms(Lanes<T> a, Lanes<T> b, Lanes<T> c) {
-  IVON_LANES c.v[l] = std::fma(a.v[l], b.v[l], -c.v[l]);
+  IVON_LANES c.v[l] = rounded_once(a.v[l], b.v[l], -c.v[l]);
   return c;
 }
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> sqrt(Lanes<T> a) {
-  IVON_LANES a.v[l] = std::sqrt(a.v[l]);
+  IVON_LANES a.v[l] = square_root(a.v[l]);
   return a;
 }
 // Like the instructions: b where one is not a number.
@@ -203,21 +232,26 @@ IVON_ALWAYS_INLINE H narrow_float16(F a) {
 
 template <class T>
 IVON_ALWAYS_INLINE M equal(Lanes<T> a, Lanes<T> b) {
-  M r = 0;
-  IVON_LANES r |= static_cast<M>(a.v[l] == b.v[l]) << l;
+  M r;
+  IVON_LANES r.v[l] = a.v[l] == b.v[l] ? 1 : 0;
   return r;
 }
 IVON_ALWAYS_INLINE M at_least(U a, U b) {
-  M r = 0;
-  IVON_LANES r |= static_cast<M>(a.v[l] >= b.v[l]) << l;
+  M r;
+  IVON_LANES r.v[l] = a.v[l] >= b.v[l] ? 1 : 0;
   return r;
 }
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> select(M mark, Lanes<T> yes, Lanes<T> no) {
-  IVON_LANES no.v[l] = (mark >> l & 1u) != 0 ? yes.v[l] : no.v[l];
+  IVON_LANES no.v[l] = mark.v[l] != 0 ? yes.v[l] : no.v[l];
   return no;
 }
-IVON_ALWAYS_INLINE uint32_t bits(M mark) { return mark; }
+IVON_ALWAYS_INLINE uint32_t bits(M mark) {
+  uint32_t r = 0;
+  for (int l = 15; l >= 0; --l) r = r << 1 | mark.v[l];
+  return r;
+}
 
 #undef IVON_LANES
+#undef IVON_MAY_ALIAS
 // NOLINTEND(modernize-loop-convert)
