@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -75,24 +76,25 @@ void build(Entrant& entrant, const Shapes& shapes) {
   }
 }
 
-// About 30 ms of work a repetition, by a guess of what one iteration takes.
+// About 10 ms of work a repetition, by a guess of what one iteration takes.
 int64_t iterations_for(const Shapes& shapes) {
   const bool slow = ivon::detail::current_isa() == ivon::detail::Isa::kPortable;
   const double guess = (slow ? 17e-9 : 1e-9) * static_cast<double>(count_elements(shapes)) +
                        1e-6 * static_cast<double>(shapes.size());
-  return std::clamp<int64_t>(static_cast<int64_t>(0.03 / guess), 1, 10000);
+  return std::clamp<int64_t>(static_cast<int64_t>(0.01 / guess), 1, 10000);
 }
 
 void time_iterations(benchmark::State& state, Entrant& entrant, const Shapes& shapes,
-                     int64_t memory_before) {
+                     std::optional<int64_t> memory_before) {
   build(entrant, shapes);
   if (!entrant.error.empty()) {
     state.SkipWithError(entrant.error.c_str());
     return;
   }
   for (auto _ : state) entrant.contender->iterate();
-  // Of this contender only where the process has no other.
-  state.counters["peak_bytes"] = static_cast<double>(peak_resident_bytes() - memory_before);
+  if (memory_before) {
+    state.counters["peak_bytes"] = static_cast<double>(peak_resident_bytes() - *memory_before);
+  }
   state.counters["floor_bytes"] = static_cast<double>(entrant.kind.bytes);
   for (const at::Tensor& part : entrant.contender->result()) {
     if (!part.isfinite().all().item<bool>()) state.SkipWithError("wrong result: not finite");
@@ -109,7 +111,9 @@ void register_contenders(const Settings& settings, const Shapes& shapes,
     Entrant& entrant = entrants[kind.name];
     entrant.kind = kind;
     entrant.error = why_not(kind);
-    const int64_t memory_before = resident_bytes();
+    // A peak is the process's, so it is told only where one contender has the process.
+    std::optional<int64_t> memory_before;
+    if (wanted.size() == 1) memory_before = resident_bytes();
     auto* registered =
         benchmark::RegisterBenchmark((settings.model + "/" + kind.name).c_str(),
                                      [&entrant, &shapes, memory_before](benchmark::State& state) {
