@@ -135,7 +135,7 @@ void describe_this_run(const Settings& settings) {
 
 int run(int argc, char** argv) {
   Settings settings;
-  bool list_sets = false;
+  bool print_isa = false;
   bool list_shapes = false;
   CLI::App app(
       "Times optimizer iterations. Google Benchmark's options work too: --benchmark_out=FILE.");
@@ -145,7 +145,8 @@ int run(int argc, char** argv) {
   app.add_option("--contenders", settings.contenders, "only these, by commas")->delimiter(',');
   app.add_option("--repetitions", settings.repetitions, "the least of so many counts")
       ->check(CLI::Range(1, 100000));
-  app.add_flag("--list-isas", list_sets, "print the instruction sets that this processor has");
+  app.add_flag("--print-isa", print_isa,
+               "print the instruction set in use; an error where the processor lacks it");
   app.add_flag("--list-shapes", list_shapes, "print the model's shapes as JSON");
 
   std::vector<char*> benchmark_arguments = {argv[0]};
@@ -157,11 +158,8 @@ int run(int argc, char** argv) {
     (is_theirs ? benchmark_arguments : own_arguments).push_back(argv[i]);
   }
   CLI11_PARSE(app, static_cast<int>(own_arguments.size()), own_arguments.data());
-  if (list_sets) {
-    for (const auto isa :
-         {ivon::detail::Isa::kAvx512, ivon::detail::Isa::kAvx2, ivon::detail::Isa::kPortable}) {
-      if (isa <= ivon::detail::best_isa()) std::cout << ivon::detail::isa_name(isa) << '\n';
-    }
+  if (print_isa) {
+    std::cout << ivon::detail::isa_name(ivon::detail::current_isa()) << '\n';
     return 0;
   }
   if (list_shapes) {

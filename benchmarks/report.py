@@ -17,11 +17,12 @@ NAMES = {
     "sgd": "torch SGD",
     "fused_adamw": "fused AdamW",
     "copy": "copy",
+    "scale": "scale in place",
     "ivon_opt": "ivon-opt",
 }
 # Bytes per float32 parameter and iteration that ivon-opt moves; the others tell their own.
 IVON_OPT_BYTES = 316
-SETS = ["avx512", "avx2", "portable"]
+SETS = ["avx512", "avx2", "neon", "portable"]  # the best first
 WEIGHT_AND_GRADIENT = 8
 
 
@@ -46,6 +47,7 @@ class Run:
                 self.read_google(content)
             else:
                 self.read_python(content)
+        self.about["load_before"] = (folder / "load").read_text(encoding="utf-8").strip()
         for path in sorted(folder.glob("*.missing")):
             model, threads, reason = path.read_text(encoding="utf-8").strip().split("\t")
             self.missing[(model, "", int(threads), "ivon_opt")] = reason
@@ -131,7 +133,7 @@ def main_table(run):
 
 def scaling_table(run):
     isa = run.sets()[0]
-    columns = [(name, threads) for name in ("ivon", "ivon_one_pass", "fused_adamw", "copy") for threads in run.threads()]
+    columns = [(name, threads) for name in ("ivon", "ivon_one_pass", "fused_adamw", "copy", "scale") for threads in run.threads()]
     columns = [c for c in columns if any(key[1] == isa and key[2] == c[1] and key[3] == c[0] for key in run.ns)]
     models = sorted((m for m in run.elements if m.startswith("1e")), key=lambda m: run.elements[m])
     rows = [[model] + [figure(run.time(model, isa, t, name)) for name, t in columns] for model in models]
@@ -143,7 +145,7 @@ def memory_table(run):
     if not run.peak:
         return "Memory: not measured"
     models = sorted({key[0] for key in run.peak}, key=lambda m: run.elements[m])
-    contenders = [name for name in NAMES if name != "copy" and any(key[3] == name for key in run.peak)]
+    contenders = [name for name in NAMES if any(key[3] == name for key in run.peak)]
     rows = []
     for model in models:
         peaks = {key[3]: peak for key, peak in run.peak.items() if key[0] == model and key[2] == 1}

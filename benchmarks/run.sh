@@ -58,6 +58,7 @@ raw=$out/raw
 rm -rf "$raw"
 mkdir -p "$raw"
 begin=$SECONDS
+cut -d ' ' -f 1 /proc/loadavg >"$raw/load"  # of the last minute, told with the results
 
 progress() { printf '   %4d s  %s\n' $((SECONDS - begin)) "$*"; }
 
@@ -108,9 +109,14 @@ measure_python() {
 }
 
 find_python
-mapfile -t sets < <("$program" --list-isas)
+sets=()
+for isa in avx512 avx2 neon portable; do
+  if IVON_CPU_ISA=$isa "$program" --print-isa >/dev/null 2>&1; then
+    sets+=("$isa")
+  fi
+done
 best=${sets[0]}
-ours=ivon,ivon_one_pass,fused_adamw,copy
+ours=ivon,ivon_one_pass,fused_adamw,copy,scale
 
 if [ "$quick" = 1 ]; then
   models=(resnet50:5 100x1000:10 1e6:10) python_models=(100x1000:3 resnet50:1)
@@ -129,7 +135,7 @@ for count in ${threads//,/ }; do
     measure "${best}_${entry%:*}_$count" "$best" "$count" "${entry%:*}" "${entry#*:}"
     for isa in "${sets[@]:1}"; do
       case $isa:$count:${entry%:*} in
-        portable:1:1*) measure "${isa}_${entry%:*}_$count" "$isa" "$count" "${entry%:*}" 3 "$ours" ;;
+        portable:1:100x1000 | portable:1:1e[56]) measure "${isa}_${entry%:*}_$count" "$isa" "$count" "${entry%:*}" 3 "$ours" ;;
         portable:*) ;;  # tens of nanoseconds a parameter: small models say all there is to say
         *) measure "${isa}_${entry%:*}_$count" "$isa" "$count" "${entry%:*}" "${entry#*:}" "$ours" ;;
       esac
