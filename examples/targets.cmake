@@ -33,3 +33,9 @@ ivon_example(fashion_mnist
     common/progress.cpp
     common/table.cpp
   LIBS fmt::fmt-header-only CLI11::CLI11 nlohmann_json::nlohmann_json ZLIB::ZLIB)
+if(IVON_BUILD_TESTS)
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/fashion_mnist)
+  add_test(NAME example_fashion_mnist_on_step COMMAND fashion_mnist --smoke --sample-on-step --out on_step
+    WORKING_DIRECTORY ${folder})
+  set_tests_properties(example_fashion_mnist_on_step PROPERTIES TIMEOUT 600)
+endif()

@@ -55,6 +55,8 @@ void add_options(CLI::App& app, Settings& s) {
   app.add_option("--samples", s.samples, "IVON: weight samples averaged at test time")
       ->capture_default_str()
       ->check(kCount);
+  app.add_flag("--sample-on-step", s.sample_on_step,
+               "IVON: AdamW's training loop unchanged; the same figures");
   app.add_option("--adamw-lr", s.adamw_lr, "AdamW: learning rate")->capture_default_str();
   app.add_option("--adamw-weight-decay", s.adamw_weight_decay, "AdamW: weight decay")
       ->capture_default_str();
@@ -75,7 +77,8 @@ ivon::IVONOptions ivon_options(const Settings& s) {
       .ess(s.ess)
       .hess_init(s.hess_init)
       .beta2(s.beta2)
-      .weight_decay(s.weight_decay);
+      .weight_decay(s.weight_decay)
+      .sample_on_step(s.sample_on_step);
 }
 
 // Fills in what depends on other settings and on the data.
@@ -96,7 +99,11 @@ Method method(const std::string& name, const std::string& key, const std::string
 void run_adamw(Method& adamw, const Data& data, const Settings& settings, int64_t seed) {
   torch::manual_seed(seed);
   ConvNet model;
-  adamw.seconds_per_epoch.push_back(train_adamw(model, data.train, settings, seed));
+  torch::optim::AdamW optimizer(
+      model->parameters(),
+      torch::optim::AdamWOptions(settings.adamw_lr).weight_decay(settings.adamw_weight_decay));
+  adamw.seconds_per_epoch.push_back(
+      train_plain("AdamW", model, optimizer, data.train, settings, seed));
   adamw.probs.push_back(predict(model, data.test.images));
 }
 
@@ -105,7 +112,11 @@ void run_ivon(Method& mean, Method& averaged, const Data& data, const Settings& 
   torch::manual_seed(seed);  // the same initial weights as AdamW's
   ConvNet model;
   ivon::IVON optimizer(model->parameters(), ivon_options(settings));
-  mean.seconds_per_epoch.push_back(train_ivon(model, optimizer, data.train, settings, seed));
+  mean.seconds_per_epoch.push_back(
+      settings.sample_on_step
+          ? train_plain("IVON", model, optimizer, data.train, settings, seed)
+          : train_ivon(model, optimizer, data.train, settings, seed));
+  optimizer.eval();  // the posterior mean, also after the loop without a scope
   averaged.seconds_per_epoch.push_back(mean.seconds_per_epoch.back());
   mean.probs.push_back(predict(model, data.test.images));
   averaged.probs.push_back(predict_averaged(model, optimizer, data.test.images, settings.samples));

@@ -62,12 +62,9 @@ double run_epochs(const std::string& name, ConvNet& model, torch::optim::Optimiz
 
 }  // namespace
 
-double train_adamw(ConvNet& model, const Split& train, const Settings& settings, int64_t seed) {
-  torch::optim::AdamW optimizer(
-      model->parameters(),
-      torch::optim::AdamWOptions(settings.adamw_lr).weight_decay(settings.adamw_weight_decay));
-
-  return run_epochs("AdamW", model, optimizer, train, settings, seed,
+double train_plain(const std::string& name, ConvNet& model, torch::optim::Optimizer& optimizer,
+                   const Split& train, const Settings& settings, int64_t seed) {
+  return run_epochs(name, model, optimizer, train, settings, seed,
                     [&](const torch::Tensor& images, const torch::Tensor& targets) {
                       optimizer.zero_grad();
                       auto loss = torch::cross_entropy_loss(model->forward(images), targets);
