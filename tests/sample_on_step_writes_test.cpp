@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // sample_on_step: checkpoints in either state, and weights that others write while the module shows
 // a sample. No weight is ever lost.
-#include <ivon/ivon.hpp>
-
 #include <functional>
+#include <ivon/ivon.hpp>
 #include <memory>
 #include <sstream>
 #include <string>

@@ -113,9 +113,8 @@ void run_ivon(Method& mean, Method& averaged, const Data& data, const Settings& 
   ConvNet model;
   ivon::IVON optimizer(model->parameters(), ivon_options(settings));
   mean.seconds_per_epoch.push_back(
-      settings.sample_on_step
-          ? train_plain("IVON", model, optimizer, data.train, settings, seed)
-          : train_ivon(model, optimizer, data.train, settings, seed));
+      settings.sample_on_step ? train_plain("IVON", model, optimizer, data.train, settings, seed)
+                              : train_ivon(model, optimizer, data.train, settings, seed));
   optimizer.eval();  // the posterior mean, also after the loop without a scope
   averaged.seconds_per_epoch.push_back(mean.seconds_per_epoch.back());
   mean.probs.push_back(predict(model, data.test.images));

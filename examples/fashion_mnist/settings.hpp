@@ -24,7 +24,7 @@ struct Settings {
   double beta2 = 0.9999;
   double weight_decay = 2e-4;
   bool sample_on_step = false;  // train IVON by AdamW's loop
-  int64_t samples = 32;  // weight samples averaged at test time
+  int64_t samples = 32;         // weight samples averaged at test time
 
   int threads = 1;  // 0: LibTorch's choice; so small a network gains little from a second thread
   bool resume = false;

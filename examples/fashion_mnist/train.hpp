@@ -16,7 +16,8 @@ namespace fashion_mnist {
 double train_plain(const std::string& name, ConvNet& model, torch::optim::Optimizer& optimizer,
                    const Split& train, const Settings& settings, int64_t seed);
 
-// IVON's standard loop, with a scope for the sample. `optimizer` holds `model`'s parameters and, afterwards, the posterior.
+// IVON's standard loop, with a scope for the sample. `optimizer` holds `model`'s parameters and,
+// afterwards, the posterior.
 double train_ivon(ConvNet& model, ivon::IVON<>& optimizer, const Split& train,
                   const Settings& settings, int64_t seed);
 
