@@ -328,6 +328,12 @@ TEST(SampleOnStep, Errors) {
   }
   IVON_EXPECT_ERROR(IVON<>(model.in->parameters(), options(false)),
                     "shows a sample of another optimizer (sample_on_step); call that one's eval()");
+  IVON_EXPECT_ERROR(optimizer.step([&] {
+    optimizer.eval();
+    return torch::Tensor();
+  }),
+                    "call train() before the forward pass");
+  optimizer.train();
   model.loss(2).backward();
   optimizer.step();
   EXPECT_EQ(optimizer.param_state(model.slice).step(), 2) << "valid after every error";

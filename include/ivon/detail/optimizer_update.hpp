@@ -79,17 +79,14 @@ void IVON<E>::step_standard(const LossClosure& closure, at::Tensor& loss) {
 // sample_on_step: the gradients are those at the sample shown; the next is drawn in the same pass.
 template <class E>
 void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
-  TORCH_CHECK(resident().training(),
-              "ivon: step() needs gradients at a sample, but after eval() the module holds the "
-              "mean; call train() before the forward pass");
-  TORCH_CHECK(resident().wanted(),
-              "ivon: step() needs gradients at a sample, but the module holds the mean; end the "
-              "scope of mean_params() before the forward pass");
+  resident().require_shown();
   if (closure) {
     const at::AutoGradMode enable_grad(true);
     loss = closure();
     if (loss.defined()) loss = loss.detach();
+    core().refuse_while_live("the end of step()'s closure");
     core().report_damage();
+    resident().require_shown();
   }
   std::vector<Active> active = active_parameters();
   const detail::PlainTensors plain;

@@ -62,6 +62,16 @@ class ResidentSample {
   bool wanted() const { return enabled_ && training_ && mean_needed_ == 0; }
   Sample& sample() { return sample_; }
 
+  /// Throws where step() would find the mean in the module.
+  void require_shown() const {
+    TORCH_CHECK(training_,
+                "ivon: step() needs gradients at a sample, but after eval() the module holds the "
+                "mean; call train() before the forward pass");
+    TORCH_CHECK(mean_needed_ == 0,
+                "ivon: step() needs gradients at a sample, but the module holds the mean; end the "
+                "scope of mean_params() before the forward pass");
+  }
+
   /// Leaves in the sample what `keep(slot)` says; the rest shows its mean.
   template <class Keep>
   void retain(const Keep& keep) {
