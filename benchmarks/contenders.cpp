@@ -97,6 +97,29 @@ class Ivon : public Contender {
   int64_t iterations_ = 0;
 };
 
+// The sample alone: what is left of an iteration is the update.
+class IvonSample : public Contender {
+ public:
+  explicit IvonSample(const Problem& problem)
+      : parameters_(problem.parameters),
+        optimizer_(problem.parameters, ivon::IVONOptions(0.01).ess(1e6)) {
+    optimizer_.manual_seed(kSeed);
+  }
+  void iterate() override {
+    const at::NoGradGuard prediction;
+    const auto sample = optimizer_.sampled_params();
+  }
+  std::vector<at::Tensor> result() override {
+    const at::NoGradGuard prediction;
+    const auto sample = optimizer_.sampled_params();
+    return heads(parameters_);
+  }
+
+ private:
+  std::vector<at::Tensor> parameters_;
+  ivon::IVON<> optimizer_;
+};
+
 // The loop of LibTorch's own optimizers.
 template <class Optimizer, class Options>
 class Torch : public Contender {
@@ -188,6 +211,7 @@ std::unique_ptr<Contender> make(const std::string& name, const Problem& problem)
   using torch::optim::SGDOptions;
   if (name == "ivon") return std::make_unique<Ivon>(problem, /*one_pass=*/false);
   if (name == "ivon_one_pass") return std::make_unique<Ivon>(problem, /*one_pass=*/true);
+  if (name == "ivon_sample") return std::make_unique<IvonSample>(problem);
   if (name == "adamw") {
     return std::make_unique<Torch<AdamW, AdamWOptions>>(problem, adamw_options());
   }
@@ -241,8 +265,13 @@ void compare(const std::vector<at::Tensor>& actual, const std::vector<at::Tensor
 const std::vector<ContenderKind>& contender_kinds() {
   // bytes: docs/performance.md. resident: weight 4, gradient 4, and the state (copy: its target).
   static const std::vector<ContenderKind> kinds = {
-      {"ivon", 44, 20, "ivon"}, {"ivon_one_pass", 36, 20, "ivon"}, {"adamw", 92, 24, "adamw"},
-      {"sgd", 32, 12, "sgd"},   {"fused_adamw", 28, 16, "adamw"},  {"copy", 8, 12, "copy"},
+      {"ivon", 44, 20, "ivon"},
+      {"ivon_one_pass", 36, 20, "ivon"},
+      {"ivon_sample", 12, 20, "ivon_sample"},
+      {"adamw", 92, 24, "adamw"},
+      {"sgd", 32, 12, "sgd"},
+      {"fused_adamw", 28, 16, "adamw"},
+      {"copy", 8, 12, "copy"},
       {"scale", 8, 8, "scale"},
   };
   return kinds;

@@ -81,7 +81,7 @@ int64_t iterations_for(const Shapes& shapes) {
   const bool slow = ivon::detail::current_isa() == ivon::detail::Isa::kPortable;
   const double guess = (slow ? 17e-9 : 1e-9) * static_cast<double>(count_elements(shapes)) +
                        1e-6 * static_cast<double>(shapes.size());
-  return std::clamp<int64_t>(static_cast<int64_t>(0.01 / guess), 1, 10000);
+  return std::clamp<int64_t>(static_cast<int64_t>(0.01 / guess), 1, 2000);
 }
 
 void time_iterations(benchmark::State& state, Entrant& entrant, const Shapes& shapes,
@@ -122,6 +122,7 @@ void register_contenders(const Settings& settings, const Shapes& shapes,
     const int repetitions = entrant.error.empty() ? settings.repetitions : 1;
     repeat(registered, iterations_for(shapes), repetitions, count_elements(shapes));
   }
+  if (entrants.empty()) throw std::invalid_argument("--contenders names none that there is");
 }
 
 void describe_this_run(const Settings& settings) {

@@ -13,6 +13,7 @@ import sys
 NAMES = {
     "ivon": "IVON",
     "ivon_one_pass": "IVON one pass",
+    "ivon_sample": "IVON sample alone",
     "adamw": "torch AdamW",
     "sgd": "torch SGD",
     "fused_adamw": "fused AdamW",

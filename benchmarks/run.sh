@@ -116,7 +116,7 @@ for isa in avx512 avx2 neon portable; do
   fi
 done
 best=${sets[0]}
-ours=ivon,ivon_one_pass,fused_adamw,copy,scale
+ours=ivon,ivon_one_pass,ivon_sample,fused_adamw,copy,scale
 
 if [ "$quick" = 1 ]; then
   models=(resnet50:5 100x1000:10 1e6:10) python_models=(100x1000:3 resnet50:1)
