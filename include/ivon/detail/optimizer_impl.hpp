@@ -13,10 +13,6 @@ inline uint64_t random_seed() {
   return at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
 }
 
-inline PosteriorScale posterior_scale(const IVONOptions& options) {
-  return {options.ess(), options.weight_decay(), options.hess_init()};
-}
-
 }  // namespace detail
 
 template <class E>

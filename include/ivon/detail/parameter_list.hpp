@@ -5,6 +5,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <ivon/detail/parameter_checks.hpp>
+#include <ivon/kernels/coefficients.hpp>
 #include <ivon/options.hpp>
 #include <string>
 #include <unordered_map>
@@ -82,6 +83,10 @@ inline IVONOptions complete_options(const torch::optim::OptimizerOptions& group_
               defaults.sample_on_step() ? "true" : "false",
               ", got the opposite; all groups are sampled together");
   return options;
+}
+
+inline PosteriorScale posterior_scale(const IVONOptions& options) {
+  return {options.ess(), options.weight_decay(), options.hess_init()};
 }
 
 }  // namespace ivon::detail
