@@ -175,8 +175,8 @@ TEST(BadInput, ParameterChangedAfterItsStateExists) {
 TEST(BadInput, ParameterReplacedInsideAScope) {
   const std::string message =
       "ivon: parameter 0 (group 0, shape [4]) was resized or re-pointed while it showed a sample; "
-      "its mean was put back and the sample dropped; change a model's parameters while they "
-      "show the mean: outside sampled_params(), or after eval() with sample_on_step";
+      "its mean was put back and the sample dropped; change a model's parameters outside "
+      "sampled_params(), and with sample_on_step before the optimizer is built";
   auto weight = parameter({4});
   const auto mean = weight.detach().clone();
   IVON optimizer({weight}, options());

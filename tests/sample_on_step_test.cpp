@@ -339,6 +339,22 @@ TEST(SampleOnStep, Errors) {
   EXPECT_EQ(optimizer.param_state(model.slice).step(), 2) << "valid after every error";
 }
 
+TEST(SampleOnStep, TwoOptimizersDoNotTakeEachOthersSampleForTheMean) {
+  const OneThread one_thread;
+  auto weight = torch::ones({40}).requires_grad_();
+  IVON first({weight}, options(true));
+  first.eval();
+  IVON second({weight}, options(true));
+  IVON_EXPECT_ERROR(first.train(), "shows a sample of another optimizer");
+  second.eval();
+  EXPECT_TRUE(same_bits(weight, torch::ones({40})));
+  IVON standard({weight}, options(false));
+  first.train();
+  IVON_EXPECT_ERROR((void)standard.sampled_params(), "shows a sample of another optimizer");
+  first.eval();
+  EXPECT_TRUE(same_bits(weight, torch::ones({40})));
+}
+
 TEST(SampleOnStep, ZerosInPlaceAreNoGradients) {
   const OneThread one_thread;
   Pair<> run;

@@ -59,9 +59,7 @@ void IVON<E>::admit(const std::vector<detail::ParameterRef>& refs) {
   for (const detail::ParameterRef& ref : refs) {
     if (core().find(ref.tensor)) continue;
     detail::check_parameter(ref);
-    TORCH_CHECK(!detail::ShownTensors::contain(ref.tensor), "ivon: ", ref.describe(),
-                " must hold its own value, but it shows a sample of another optimizer "
-                "(sample_on_step); call that one's eval() or destroy it first");
+    detail::ShownTensors::refuse(ref);
     any_new = true;
   }
   if (!any_new) return;
@@ -164,8 +162,8 @@ SampledParams IVON<E>::sampled_params() {
   sample.training = at::GradMode::is_enabled();
   TORCH_CHECK(!sample.training || !resident().enabled(),
               "ivon: sampled_params() must be called without gradients under sample_on_step, where "
-              "step() has drawn the training sample and the module shows it; train without the "
-              "scope, or predict under torch::NoGradGuard");
+              "step() draws the training samples; train without the scope, predict under "
+              "torch::NoGradGuard, or build the optimizer without that option");
   std::vector<Active> active = active_parameters();
   const detail::PlainTensors plain;
   harvest();
@@ -175,6 +173,7 @@ SampledParams IVON<E>::sampled_params() {
   detail::SampleJob job(active.size());
   sample.parameters.reserve(active.size());
   for (Active& parameter : active) {
+    detail::ShownTensors::refuse(*parameter.ref);
     sample.parameters.push_back(drawn_from(parameter, noise));
     const detail::DrawnParameter& drawn = sample.parameters.back();
     drawn.slot->buffers.prepare();

@@ -7,6 +7,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/where.h>
 
+#include <atomic>
 #include <cstddef>
 #include <ivon/detail/sample.hpp>
 #include <mutex>
@@ -24,14 +25,20 @@ class ShownTensors {
   static void add(const at::Tensor& tensor) {
     const std::lock_guard<std::mutex> lock(mutex());
     set().insert(tensor.unsafeGetTensorImpl());
+    count() = set().size();
   }
   static void remove(const at::Tensor& tensor) {
     const std::lock_guard<std::mutex> lock(mutex());
     set().erase(tensor.unsafeGetTensorImpl());
+    count() = set().size();
   }
-  static bool contain(const at::Tensor& tensor) {
+  /// Throws where the tensor of `ref` shows the sample of another optimizer: it is no mean.
+  static void refuse(const ParameterRef& ref) {
+    if (count() == 0) return;  // the common case, at no cost
     const std::lock_guard<std::mutex> lock(mutex());
-    return set().count(tensor.unsafeGetTensorImpl()) > 0;
+    TORCH_CHECK(set().count(ref.tensor.unsafeGetTensorImpl()) == 0, "ivon: ", ref.describe(),
+                " must hold its own value, but it shows a sample of another optimizer "
+                "(sample_on_step); call that one's eval() or destroy it first");
   }
 
  private:
@@ -39,6 +46,10 @@ class ShownTensors {
   static std::unordered_set<const void*>& set() {
     static auto* tensors = new std::unordered_set<const void*>;
     return *tensors;
+  }
+  static std::atomic<size_t>& count() {
+    static std::atomic<size_t> tensors{0};
+    return tensors;
   }
   static std::mutex& mutex() {
     static auto* m = new std::mutex;
@@ -70,6 +81,11 @@ class ResidentSample {
     TORCH_CHECK(mean_needed_ == 0,
                 "ivon: step() needs gradients at a sample, but the module holds the mean; end the "
                 "scope of mean_params() before the forward pass");
+    for (const DrawnParameter& drawn : sample_.parameters) {
+      TORCH_CHECK(drawn.slot->buffers.shown(), "ivon: step() needs gradients at a sample, but ",
+                  drawn.ref.describe(),
+                  " could not be shown its sample again; call train() before the forward pass");
+    }
   }
 
   /// Leaves in the sample what `keep(slot)` says; the rest shows its mean.
@@ -93,7 +109,13 @@ class ResidentSample {
 
   void set_training(bool training) {
     training_ = training;
-    settle();
+    try {
+      settle();
+    } catch (...) {
+      training_ = false;
+      hide();
+      throw;
+    }
   }
   /// Shows the mean until the matching `release_mean`. Calls nest.
   void need_mean() {
@@ -168,6 +190,7 @@ class ResidentSample {
     for (DrawnParameter& drawn : sample_.parameters) {
       TwoBuffers& buffers = drawn.slot->buffers;
       if (buffers.shown()) continue;
+      ShownTensors::refuse(drawn.ref);
       any = true;
       buffers.prepare();
       job.add(drawn.posterior(), buffers.sample(), drawn.drawing);

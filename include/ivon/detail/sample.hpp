@@ -121,8 +121,8 @@ struct Sample {
 inline std::string moved_message(const ParameterRef& ref) {
   return "ivon: " + ref.describe() +
          " was resized or re-pointed while it showed a sample; its mean was put back and the "
-         "sample dropped; change a model's parameters while they show the mean: outside "
-         "sampled_params(), or after eval() with sample_on_step";
+         "sample dropped; change a model's parameters outside sampled_params(), and with "
+         "sample_on_step before the optimizer is built";
 }
 
 }  // namespace ivon::detail
