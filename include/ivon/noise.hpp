@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <ivon/kernels/dispatch.hpp>
+#include <ivon/kernels/dispatch_cuda.hpp>
 #include <ivon/kernels/normal.hpp>
 
 namespace ivon::detail {
@@ -21,13 +22,25 @@ struct NoiseStream {
 
   /// The noise of the next sample; `parameter` is left at 0.
   NoiseKey next(NoiseDomain domain) {
-    const uint64_t draw = domain == NoiseDomain::kTraining ? training_draws++ : prediction_draws++;
-    return NoiseKey{seed, domain, draw, 0};
+    const NoiseKey key{seed, domain, drawn(domain), 0};
+    ++(domain == NoiseDomain::kTraining ? training_draws : prediction_draws);
+    return key;
   }
   /// The noise of the training sample that `next` has not given yet: sample_on_step counts a sample
   /// when its step uses it.
   NoiseKey training_sample() const {
     return NoiseKey{seed, NoiseDomain::kTraining, training_draws, 0};
+  }
+  NoiseStream() = default;
+  explicit NoiseStream(uint64_t of_seed) : seed(of_seed) {}
+  explicit NoiseStream(const cuda::Position& position)
+      : seed(position.seed),
+        training_draws(position.draws[0]),
+        prediction_draws(position.draws[1]) {}
+  cuda::Position position() const { return {seed, {training_draws, prediction_draws}}; }
+
+  uint64_t drawn(NoiseDomain domain) const {
+    return domain == NoiseDomain::kTraining ? training_draws : prediction_draws;
   }
 };
 
@@ -51,19 +64,26 @@ inline at::Tensor in_memory_order_of(const at::Tensor& parameter, const at::Tens
 
 /// Standard normals for one parameter: shape, memory order and device of `parameter`, `dtype`
 /// float32 or float64. A float64 parameter sees the float32 normals, widened. The values depend on
-/// `key` alone, never on the number of threads.
+/// `key` and the kind of device alone, never on the number of threads.
 inline at::Tensor standard_normal(const at::Tensor& parameter, const NoiseKey& key,
                                   at::ScalarType dtype) {
-  const auto host = at::TensorOptions().dtype(at::kFloat).device(at::kCPU);
-  at::Tensor normals = empty_in_memory_order(parameter, host);
+  const at::Device device = parameter.device();
+  const auto floats = at::TensorOptions().dtype(at::kFloat);
+  if (cuda_runtime(device) != nullptr) {
+    const at::Tensor normals = empty_in_memory_order(parameter, floats.device(device));
+    fill_on_device(normals, key);
+    return normals.to(dtype);
+  }
+  const at::Tensor normals = empty_in_memory_order(parameter, floats.device(at::kCPU));
   float* out = normals.mutable_data_ptr<float>();
   const int64_t count = normals.numel();
+  const auto fill = device.is_cuda() ? fill_normal_cuda : fill_normal;
   run_in_parallel(block_count(count), /*grain=*/16, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * kNoiseBlock;
     const int64_t last = std::min(end * kNoiseBlock, count);
-    fill_normal(key, begin, out + first, last - first);
+    fill(key, begin, out + first, last - first, current_isa());
   });
-  return normals.to(parameter.device(), dtype);
+  return normals.to(device, dtype);
 }
 
 }  // namespace ivon::detail

@@ -6,6 +6,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <ivon/detail/parameter_list.hpp>
 #include <ivon/detail/passes.hpp>
@@ -58,7 +59,8 @@ class IVON : public torch::optim::Optimizer {
   /// As the base's; options that the group does not set are the optimizer's.
   void add_param_group(const torch::optim::OptimizerParamGroup& group);
 
-  /// State of a parameter; throws before its first sample and for frozen or foreign tensors.
+  /// State of a parameter; throws before its first sample and for frozen or foreign tensors. With
+  /// `capturable` waits for the device.
   const IVONParamState& param_state(const at::Tensor& param) const;
 
   /// A copy of the posterior mean, whatever the module shows: shape of `param`, float32 or float64.
@@ -115,12 +117,19 @@ class IVON : public torch::optim::Optimizer {
   void ensure_state(Active& active);
   detail::DrawnParameter drawn_from(Active& active, detail::NoiseKey noise);
   void renew_resident_sample();
+  detail::NoiseKey take_noise(detail::NoiseDomain domain);
+  void settle_noise(const detail::NoiseStream& noise);
+  detail::NoiseStream noise_now() const;
+  int64_t step_now(const at::Tensor& param) const;
+  detail::StepOnDevice step_on_device(const Active& active);
 
   std::vector<at::Tensor> read_gradients(detail::Sample& sample);
   detail::Evidence evidence_of(const detail::DrawnParameter& drawn, const at::Tensor& gradient);
   void harvest();
   void step_standard(const LossClosure& closure, at::Tensor& loss);
   void step_resident(const LossClosure& closure, at::Tensor& loss);
+  detail::Sample update_and_draw(std::vector<Active>& active,
+                                 const std::vector<at::Tensor>& gradients);
   at::Tensor sample_closure(const LossClosure& closure);
   std::vector<Update> updates_from_sums(const std::vector<Active>& active);
   std::vector<Update> updates_from_pending(const std::vector<Active>& active);

@@ -8,8 +8,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <ivon/detail/rate_on_device.hpp>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <tuple>
 
 namespace ivon {
@@ -41,8 +43,6 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   /// `lr` as below. Implicit, as for every LibTorch optimizer.
   IVONOptions(double learning_rate) { lr(learning_rate); }  // NOLINT(google-explicit-constructor)
 
-  /// Learning rate, >= 0. With `rescale_lr` the first step is an SGD step of this rate.
-  IVON_OPTION(double, lr, 0.1);
   /// lambda: effective sample size, > 0, required. Usually the number of training examples; N/T
   /// tempers the posterior.
   IVON_OPTION(double, ess, 0.0);
@@ -64,8 +64,23 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   /// `step()` also draws the next sample and leaves it in the module, so that AdamW's training loop
   /// trains as it is. One value for the whole optimizer; an archive does not change it.
   IVON_OPTION(bool, sample_on_step, false);
+  /// For parameters on CUDA devices: step counts, noise position and learning rate are kept in
+  /// device memory, so that a captured CUDA graph can be replayed (PyTorch's word). Then
+  /// `param_state`, `save` and `param_groups()` options' lr(value) and set_lr(value) speak with the
+  /// device. One value for the whole optimizer; an archive does not change it.
+  IVON_OPTION(bool, capturable, false);
 
  public:
+  /// Learning rate, >= 0. With `rescale_lr` the first step is an SGD step of this rate.
+  const double& lr() const noexcept { return lr_; }
+  double& lr() noexcept { return lr_; }
+  IVONOptions& lr(const double& value) {
+    lr_ = value;
+    lr_set_ = true;
+    rate_on_device_.set(value);
+    return *this;
+  }
+
   /// (beta1, beta2): decay of the momentum, in [0, 1), and of the Hessian, in [0, 1]. 1 - beta2 is
   /// the Hessian's step size: choose beta2 so that steps * (1 - beta2) is about 1 or more.
   const std::tuple<double, double>& betas() const noexcept { return betas_; }
@@ -108,7 +123,13 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   double get_lr() const override { return lr_; }
   void set_lr(const double value) override { lr(value); }
 
+  /// Of the group that holds these options; for the optimizer.
+  detail::RateOnDevice& rate_on_device() const noexcept { return rate_on_device_; }
+
  private:
+  double lr_ = 0.1;
+  bool lr_set_ = false;
+  mutable detail::RateOnDevice rate_on_device_;
   std::tuple<double, double> betas_ = {0.9, 0.99999};
   bool beta1_set_ = false;
   bool beta2_set_ = false;
@@ -130,6 +151,7 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
     visitor("mc_samples", a.mc_samples_, b.mc_samples_, a.mc_samples_set_, b.mc_samples_set_);
     visitor("sample_on_step", a.sample_on_step_, b.sample_on_step_, a.sample_on_step_set_,
             b.sample_on_step_set_);
+    visitor("capturable", a.capturable_, b.capturable_, a.capturable_set_, b.capturable_set_);
   }
 };
 
@@ -184,7 +206,9 @@ inline void IVONOptions::serialize(torch::serialize::OutputArchive& archive) con
 inline void IVONOptions::serialize(torch::serialize::InputArchive& archive) {
   visit(*this, *this, [&](const char* name, auto& value, auto&, bool& set, bool) {
     c10::IValue stored;
-    TORCH_CHECK(archive.try_read(name, stored), "ivon: the archive has no option '", name,
+    const bool later = std::string_view(name) == "capturable";  // than the first archives
+    if (later && !archive.try_read(name, stored)) return;
+    TORCH_CHECK(later || archive.try_read(name, stored), "ivon: the archive has no option '", name,
                 "'; it is damaged");
     value = stored.to<std::decay_t<decltype(value)>>();
     set = true;

@@ -71,6 +71,7 @@ inline void Checkpoint::write(torch::serialize::OutputArchive& archive) const {
   torch::serialize::OutputArchive root(archive.compilation_unit());
   root.write("format_version", c10::IValue(kFormatVersion));
   root.write("noise_stream", c10::IValue(kNoiseStreamId));
+  root.write("cuda_noise_stream", c10::IValue(kCudaNoiseStreamId));
   root.write("estimator", c10::IValue(estimator));
   root.write("seed", c10::IValue(static_cast<int64_t>(noise.seed)));
   root.write("training_draws", c10::IValue(static_cast<int64_t>(noise.training_draws)));
@@ -118,10 +119,17 @@ inline torch::serialize::InputArchive read_root(torch::serialize::InputArchive& 
   const int64_t format = read_value(root, "format_version").toInt();
   TORCH_CHECK(format <= kFormatVersion, "ivon: the archive has format version ", format,
               ", this library reads up to ", kFormatVersion, "; update ivon");
-  const int64_t stream = read_value(root, "noise_stream").toInt();
-  TORCH_CHECK(stream == kNoiseStreamId, "ivon: the archive was written with noise stream ", stream,
-              ", this library draws stream ", kNoiseStreamId,
-              "; a resumed run could not be the uninterrupted one, use the version that wrote it");
+  const auto check_stream = [](const char* devices, int64_t stream, int64_t own) {
+    TORCH_CHECK(
+        stream == own, "ivon: the archive was written with noise stream ", stream, devices,
+        ", this library draws stream ", own,
+        "; a resumed run could not be the uninterrupted one, use the version that wrote it");
+  };
+  check_stream("", read_value(root, "noise_stream").toInt(), kNoiseStreamId);
+  c10::IValue cuda_stream;  // archives of before there was one lack it
+  if (root.try_read("cuda_noise_stream", cuda_stream)) {
+    check_stream(" for CUDA devices", cuda_stream.toInt(), kCudaNoiseStreamId);
+  }
   return root;
 }
 
@@ -132,8 +140,9 @@ inline Checkpoint Checkpoint::read(torch::serialize::InputArchive& archive) {
     return static_cast<uint64_t>(read_value(root, key).toInt());
   };
   checkpoint.estimator = read_value(root, "estimator").toStringRef();
-  checkpoint.noise = {unsigned_value("seed"), unsigned_value("training_draws"),
-                      unsigned_value("prediction_draws")};
+  checkpoint.noise = NoiseStream(
+      cuda::Position{unsigned_value("seed"),
+                     {unsigned_value("training_draws"), unsigned_value("prediction_draws")}});
   checkpoint.skipped = read_value(root, "skipped_elements").toInt();
   auto default_options = read_nested(root, "defaults");
   checkpoint.defaults.serialize(default_options);

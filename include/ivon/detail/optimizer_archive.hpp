@@ -15,7 +15,7 @@ void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
       !core().has_samples(),
       "ivon: save() between a sample and its step() would lose the sample; call step() first");
   const detail::PlainTensors plain;
-  detail::Checkpoint checkpoint{E::kName, noise_, skipped_elements(), defaults_of_ivon(), {}};
+  detail::Checkpoint checkpoint{E::kName, noise_now(), skipped_elements(), defaults_of_ivon(), {}};
   const auto lists = detail::list_parameters(param_groups_);
   for (size_t g = 0; g < lists.size(); ++g) {
     auto& group = checkpoint.groups.emplace_back();
@@ -26,6 +26,7 @@ void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
       entry.dtype = c10::toString(ref.tensor.scalar_type());
       if (const IVONParamState* state = find_state(ref.tensor)) {
         entry.state = *state;
+        if (const int64_t step = step_now(ref.tensor); step >= 0) entry.state->step(step);
         if (state->mean().defined()) entry.state->mean(mean(ref.tensor));
       }
       const detail::ParameterSlot* slot = core().find(ref.tensor);
@@ -43,6 +44,7 @@ void IVON<E>::load(torch::serialize::InputArchive& archive) {
   const auto lists = detail::list_parameters(param_groups_);
   checkpoint.check_fits(E::kName, lists);
   const bool on_step = resident().enabled();
+  const bool capturable = core().cuda().capturable();
   TORCH_CHECK(!on_step || checkpoint.defaults.mc_samples() == 1,
               "ivon: the archive was written with mc_samples ", checkpoint.defaults.mc_samples(),
               ", which sample_on_step has no use for; load it into an optimizer without");
@@ -69,16 +71,25 @@ void IVON<E>::load(torch::serialize::InputArchive& archive) {
   core().drop_samples();
   resident().clear();  // what the module was given while it showed a sample is the mean now
   state_ = std::move(states);
-  noise_ = checkpoint.noise;
+  settle_noise(checkpoint.noise);
   skipped_ = {std::move(skipped)};
   // Which loop is written around the optimizer is the program's: both loops read both archives.
-  static_cast<IVONOptions&>(*defaults_) = checkpoint.defaults.sample_on_step(on_step);
+  static_cast<IVONOptions&>(*defaults_) =
+      checkpoint.defaults.sample_on_step(on_step).capturable(capturable);
   for (size_t g = 0; g < lists.size(); ++g) {
     static_cast<IVONOptions&>(param_groups_[g].options()) =
-        checkpoint.groups[g].options.sample_on_step(on_step);
+        checkpoint.groups[g].options.sample_on_step(on_step).capturable(capturable);
+    auto& options = static_cast<IVONOptions&>(param_groups_[g].options());
+    options.rate_on_device().set(options.lr());
     for (size_t p = 0; p < lists[g].size(); ++p) {
+      const at::Tensor& param = lists[g][p].tensor;
       const auto& module_mean = checkpoint.groups[g].parameters[p].module_mean;
-      if (module_mean.defined()) lists[g][p].tensor.copy_(module_mean);
+      if (module_mean.defined()) param.copy_(module_mean);
+      const detail::ParameterSlot* slot = core().find(param);
+      const IVONParamState* state = find_state(param);
+      if (slot && slot->step_on_device.defined()) {
+        slot->step_on_device[0].fill_(state ? state->step() : 0);
+      }
     }
   }
   renew_resident_sample();

@@ -23,6 +23,8 @@ IVON<E>::IVON(std::vector<torch::optim::OptimizerParamGroup> groups, IVONOptions
   defaults.validate();
   static_cast<IVONOptions&>(*defaults_).inherit(IVONOptions());  // all count as set from here on
   noise_.seed = detail::random_seed();
+  if (defaults.capturable()) core().cuda().make_capturable();
+  settle_noise(noise_);
   if (defaults.sample_on_step()) resident().enable();
   for (const auto& group : groups) add_param_group(group);
 }
@@ -120,6 +122,9 @@ template <class E>
 void IVON<E>::ensure_state(Active& active) {
   if (active.state) return;
   const at::Tensor& param = active.ref->tensor;
+  TORCH_CHECK(!detail::is_capturing(param.device()), "ivon: ", active.ref->describe(),
+              " has no state yet, and a CUDA graph is being captured; run one iteration before "
+              "capturing, as for every optimizer");
   const auto options = param.options().requires_grad(false).dtype(detail::state_dtype(param));
   auto state = std::make_unique<IVONParamState>();
   state->hess(detail::empty_in_memory_order(param, options).fill_(active.options->hess_init()));
@@ -138,6 +143,9 @@ const IVONParamState& IVON<E>::param_state(const at::Tensor& param) const {
   TORCH_CHECK(state, "ivon: ", ref.describe(), " has no state yet",
               param.requires_grad() ? "; it is created by the first sample"
                                     : ": it is frozen (requires_grad is false)");
+  if (const int64_t step = step_now(param); step >= 0) {
+    const_cast<IVONParamState*>(state)->step(step);
+  }
   return *state;
 }
 
@@ -168,9 +176,9 @@ SampledParams IVON<E>::sampled_params() {
   const detail::PlainTensors plain;
   harvest();
   MeanParams mean_meanwhile = mean_params();
-  const auto noise = noise_.next(sample.training ? detail::NoiseDomain::kTraining
-                                                 : detail::NoiseDomain::kPrediction);
-  detail::SampleJob job(active.size());
+  const auto noise = take_noise(sample.training ? detail::NoiseDomain::kTraining
+                                                : detail::NoiseDomain::kPrediction);
+  detail::SampleJob job(core().cuda(), active.size());
   sample.parameters.reserve(active.size());
   for (Active& parameter : active) {
     detail::ShownTensors::refuse(*parameter.ref);
@@ -188,10 +196,44 @@ SampledParams IVON<E>::sampled_params() {
 template <class E>
 detail::DrawnParameter IVON<E>::drawn_from(Active& active, detail::NoiseKey noise) {
   ensure_state(active);
+  const IVONParamState& state = *active.state;
+  active.slot->stream.use(active.ref->tensor.device(),
+                          {active.slot->buffers.sample(), state.hess(), state.momentum(),
+                           state.mean(), active.slot->gradient_sum, active.slot->statistic_sum});
   noise.parameter = static_cast<uint32_t>(active.ref->index);
   return {*active.ref, active.slot,
-          detail::Drawing{noise, detail::posterior_scale(*active.options)}, active.state->hess(),
-          active.state->mean()};
+          detail::Drawing{noise, detail::posterior_scale(*active.options)}, state.hess(),
+          state.mean()};
+}
+
+// The noise of the next sample.
+template <class E>
+detail::NoiseKey IVON<E>::take_noise(detail::NoiseDomain domain) {
+  const detail::NoiseKey key = noise_.next(domain);
+  std::array<uint64_t, 2> taken{};
+  taken[static_cast<size_t>(domain)] = 1;
+  core().cuda().move(noise_.position(), taken);
+  return key;
+}
+
+template <class E>
+void IVON<E>::settle_noise(const detail::NoiseStream& noise) {
+  noise_ = noise;
+  core().cuda().set(noise_.position());
+}
+
+// capturable: replays have moved the devices' positions; waits for them.
+template <class E>
+detail::NoiseStream IVON<E>::noise_now() const {
+  return detail::NoiseStream(core().cuda().read());
+}
+
+// capturable: the step count that lies on the parameter's device, waiting for it; else -1.
+template <class E>
+int64_t IVON<E>::step_now(const at::Tensor& param) const {
+  const detail::ParameterSlot* slot = core().find(param);
+  return slot && slot->step_on_device.defined() ? slot->step_on_device[0].template item<int64_t>()
+                                                : -1;
 }
 
 // sample_on_step: the sample covers the active parameters.
@@ -263,7 +305,7 @@ void IVON<E>::harvest() {
   if (!sample) return;
   try {
     const std::vector<at::Tensor> gradients = read_gradients(*sample);
-    detail::AccumulateJob<E> job(gradients.size());
+    detail::AccumulateJob<E> job(core().cuda(), gradients.size());
     for (size_t i = 0; i < gradients.size(); ++i) {
       detail::DrawnParameter& drawn = sample->parameters[i];
       if (!drawn.got_gradient) continue;
@@ -302,7 +344,7 @@ template <class E>
 void IVON<E>::manual_seed(uint64_t seed) {
   core().refuse_while_live("manual_seed()");
   core().report_damage();
-  noise_ = detail::NoiseStream{seed};
+  settle_noise(detail::NoiseStream{seed});
   resident().clear();
   renew_resident_sample();
 }

@@ -7,12 +7,16 @@
 namespace ivon {
 namespace detail {
 
+/// Step size over learning rate.
+inline double rate_of(const IVONOptions& options) {
+  return options.rescale_lr() ? options.hess_init() + options.weight_decay() : 1.0;
+}
+
 inline UpdateCoefficients update_coefficients(const IVONOptions& options, int64_t step) {
   const double debias =
       options.debias() ? 1.0 / (1.0 - std::pow(options.beta1(), static_cast<double>(step))) : 1.0;
-  const double scale = options.rescale_lr() ? options.hess_init() + options.weight_decay() : 1.0;
   return {posterior_scale(options), options.beta1(), 1.0 - options.beta2(),
-          options.hess_clip(),      debias,          options.lr() * scale,
+          options.hess_clip(),      debias,          options.lr() * rate_of(options),
           options.clip_radius()};
 }
 
@@ -60,13 +64,13 @@ void IVON<E>::step_standard(const LossClosure& closure, at::Tensor& loss) {
   const detail::PlainTensors plain;
   const bool one_unread = core().pending() && core().harvested() == 0;
   const auto updates = one_unread ? updates_from_pending(active) : updates_from_sums(active);
-  detail::StepJob<E> job(updates.size());
+  detail::StepJob<E> job(core().cuda(), updates.size());
   Coefficients coefficients;
   for (const Update& update : updates) {
     const IVONParamState& state = *update.active->state;
-    const typename detail::StepJob<E>::Update part{state.momentum(), update.evidence,
-                                                   coefficients.next(*update.active),
-                                                   skipped_on(update.active->ref->tensor.device())};
+    const typename detail::StepJob<E>::Update part{
+        state.momentum(), update.evidence, coefficients.next(*update.active),
+        skipped_on(update.active->ref->tensor.device()), step_on_device(*update.active)};
     job.add({update.active->ref->tensor, state.mean(), state.hess()}, &part, nullptr);
   }
   count_updates(updates, job.run());
@@ -98,19 +102,31 @@ void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
               "ivon: step() needs gradients, got none since the last step; call backward() on the "
               "loss before it");
   const std::vector<at::Tensor> gradients = read_gradients(shown);
+  const detail::NoiseStream before = noise_;
+  try {
+    take_noise(detail::NoiseDomain::kTraining);  // the sample shown is used
+    resident().replace(update_and_draw(active, gradients));
+  } catch (...) {
+    settle_noise(before);
+    throw;
+  }
+}
 
+// Updates from the gradients at the sample shown and draws the next, which is returned.
+template <class E>
+detail::Sample IVON<E>::update_and_draw(std::vector<Active>& active,
+                                        const std::vector<at::Tensor>& gradients) {
+  detail::Sample& shown = resident().sample();
   detail::Sample next;
   next.training = true;
   next.parameters.reserve(active.size());
-  detail::NoiseStream noise = noise_;
-  noise.next(detail::NoiseDomain::kTraining);  // the sample shown is used
   std::vector<Update> updates;
   updates.reserve(active.size());
-  detail::StepJob<E> job(active.size());
+  detail::StepJob<E> job(core().cuda(), active.size());
   Coefficients coefficients;
   for (size_t i = 0; i < active.size(); ++i) {
     const detail::DrawnParameter* drawn = shown.find(active[i].slot, i);
-    next.parameters.push_back(drawn_from(active[i], noise.training_sample()));
+    next.parameters.push_back(drawn_from(active[i], noise_.training_sample()));
     if (!drawn) active[i].slot->buffers.prepare();
     const detail::DrawnParameter& follows = next.parameters.back();
     const typename detail::StepJob<E>::Draw draw{follows.slot->buffers.sample(), follows.drawing};
@@ -123,12 +139,11 @@ void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
     updates.push_back({&active[i], evidence_of(*drawn, gradient)});
     const typename detail::StepJob<E>::Update update{
         active[i].state->momentum(), updates.back().evidence, coefficients.next(active[i]),
-        skipped_on(follows.ref.tensor.device())};
+        skipped_on(follows.ref.tensor.device()), step_on_device(active[i])};
     job.add(follows.posterior(), &update, &draw);
   }
   count_updates(updates, job.run());
-  noise_ = noise;
-  resident().replace(std::move(next));
+  return next;
 }
 
 template <class E>
@@ -204,6 +219,23 @@ std::vector<typename IVON<E>::Update> IVON<E>::updates_from_pending(
     throw;
   }
   return updates;
+}
+
+// capturable: what of the step lies in device memory.
+template <class E>
+detail::StepOnDevice IVON<E>::step_on_device(const Active& active) {
+  const at::Device device = active.ref->tensor.device();
+  if (!core().cuda().capturable() || detail::cuda_runtime(device) == nullptr) return {};
+  at::Tensor& words = active.slot->step_on_device;
+  if (!words.defined()) {
+    constexpr int64_t kWords = 1 + sizeof(detail::cuda::Rates) / sizeof(int64_t);
+    words = at::zeros({kWords}, at::TensorOptions().dtype(at::kLong).device(device));
+    words[0].fill_(active.state->step());
+  }
+  const IVONOptions& options = *active.options;
+  return {words.mutable_data_ptr<int64_t>(),
+          options.rate_on_device().on(device, options.lr(), detail::is_capturing(device)),
+          detail::rate_of(options), options.debias()};
 }
 
 template <class E>

@@ -82,6 +82,9 @@ inline IVONOptions complete_options(const torch::optim::OptimizerOptions& group_
               "sample_on_step must be the optimizer's ",
               defaults.sample_on_step() ? "true" : "false",
               ", got the opposite; all groups are sampled together");
+  TORCH_CHECK(options.capturable() == defaults.capturable(), "ivon: ", where,
+              "capturable must be the optimizer's ", defaults.capturable() ? "true" : "false",
+              ", got the opposite; one graph holds all groups");
   return options;
 }
 

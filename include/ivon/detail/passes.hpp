@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <ivon/detail/cuda_passes.hpp>
 #include <ivon/kernels/aten.hpp>
 #include <ivon/kernels/dispatch.hpp>
 #include <ivon/noise.hpp>
@@ -78,29 +79,66 @@ void update_from(const PosteriorTensors& posterior, const at::Tensor& momentum,
 
 }  // namespace aten
 
-inline std::optional<SampleTask> sample_task(const PosteriorTensors& posterior,
-                                             const at::Tensor& theta, const Drawing& drawing) {
-  if (!is_fusible(posterior) || !fuses_with(theta, posterior.mean, posterior.mean.scalar_type())) {
-    return std::nullopt;
-  }
-  return SampleTask{arrays_of(posterior, reading), writing(theta), drawing};
+/// How a parameter's passes are done.
+enum class Way {
+  kCpu,     // fused, all parameters as one parallel job
+  kCuda,    // fused, all parameters of a device as one launch
+  kTensors  // by tensor expressions
+};
+
+inline Way way_for(const PosteriorTensors& posterior) {
+  if (!is_fusible(posterior)) return Way::kTensors;
+  const at::Device device = posterior.mean.device();
+  if (cuda_runtime(device) != nullptr) return Way::kCuda;
+  return device.is_cpu() ? Way::kCpu : Way::kTensors;
+}
+
+inline bool fuses_as_shown(const at::Tensor& tensor, const at::Tensor& mean) {
+  return fuses_with(tensor, mean, mean.scalar_type());
+}
+inline bool fuses(const Evidence& evidence, const at::Tensor& mean) {
+  return evidence.from == StatisticFrom::kSums ||
+         (fuses_as_shown(evidence.gradient, mean) && fuses_as_shown(evidence.theta, mean));
+}
+
+/// Tensor expressions take their noise's position from the host.
+inline void refuse_in_graph(const CudaMemory& memory, const at::Tensor& mean) {
+  TORCH_CHECK(!memory.capturable() || !mean.is_cuda(),
+              "ivon: capturable needs compiled kernels for every parameter, but one on ",
+              mean.device(), " with strides ", mean.strides(),
+              " goes by tensor expressions; pass dense parameters and gradients, and see "
+              "ivon::cuda_backend_info()");
 }
 
 /// Draws the samples of any number of parameters.
 class SampleJob {
  public:
-  explicit SampleJob(size_t parameters) { fused_.reserve(parameters); }
+  SampleJob(CudaMemory& memory, size_t parameters)
+      : memory_(memory), cuda_(memory, cuda::Entry::kSample, FusedEstimate::kPrice) {
+    fused_.reserve(parameters);
+  }
 
   /// theta, of the parameter's dtype, holds the sample after run().
   void add(const PosteriorTensors& posterior, const at::Tensor& theta, const Drawing& drawing) {
-    if (const auto task = sample_task(posterior, theta, drawing)) {
-      fused_.add(*task, task->posterior.count);
-    } else {
+    const Way way = fuses_as_shown(theta, posterior.mean) ? way_for(posterior) : Way::kTensors;
+    if (way == Way::kTensors) {
+      refuse_in_graph(memory_, posterior.mean);
       aten::draw(posterior, theta, drawing);
+      return;
+    }
+    const SampleTask task{arrays_of(posterior, reading), writing(theta), drawing};
+    if (way == Way::kCpu) {
+      fused_.add(task, task.posterior.count);
+    } else {
+      cuda::Work work;
+      put(work, task);
+      cuda_.add(posterior.mean.device(), work);
     }
   }
 
-  void run() const {
+  void run() {
+    cuda_.prepare();
+    cuda_.launch();
     const Isa isa = current_isa();
     fused_.run([isa](const SampleTask& task, int64_t block) {
       sample_block(isa, task, block);
@@ -109,28 +147,59 @@ class SampleJob {
   }
 
  private:
+  CudaMemory& memory_;
   TaskList<SampleTask> fused_;
+  CudaJob cuda_;
 };
 
 /// Adds one sample of any number of parameters to their sums.
 template <class E>
 class AccumulateJob {
  public:
-  explicit AccumulateJob(size_t parameters) { fused_.reserve(parameters); }
+  AccumulateJob(CudaMemory& memory, size_t parameters)
+      : memory_(memory), cuda_(memory, cuda::Entry::kAccumulate, E::kFused) {
+    fused_.reserve(parameters);
+  }
 
   /// The sums are the evidence's, in the parameter's memory order; `first`: they hold nothing yet.
   void add(const PosteriorTensors& posterior, const Evidence& evidence, bool first) {
-    const at::Tensor& gradient = evidence.gradient;
-    const at::Tensor& mean = posterior.mean;
-    if (is_fusible(posterior) && fuses_with(gradient, mean, mean.scalar_type()) &&
-        fuses_with(evidence.theta, mean, mean.scalar_type())) {
-      fused_.add({arrays_of(posterior, reading), reading(evidence.theta), reading(gradient),
-                  writing(evidence.gradient_sum), writing(evidence.statistic_sum), first,
-                  evidence.from, evidence.drawing},
-                 mean.numel());
+    const Way way = fuses(evidence, posterior.mean) ? way_for(posterior) : Way::kTensors;
+    if (way == Way::kTensors) {
+      refuse_in_graph(memory_, posterior.mean);
+      add_by_tensors(posterior, evidence, first);
       return;
     }
-    const at::Tensor wide = gradient.to(posterior.hess.scalar_type());
+    const AccumulateTask task{arrays_of(posterior, reading),
+                              reading(evidence.theta),
+                              reading(evidence.gradient),
+                              writing(evidence.gradient_sum),
+                              writing(evidence.statistic_sum),
+                              first,
+                              evidence.from,
+                              evidence.drawing};
+    if (way == Way::kCpu) {
+      fused_.add(task, task.posterior.count);
+    } else {
+      cuda::Work work;
+      put(work, task);
+      cuda_.add(posterior.mean.device(), work);
+    }
+  }
+
+  void run() {
+    cuda_.prepare();
+    cuda_.launch();
+    const Isa isa = current_isa();
+    fused_.run([isa](const AccumulateTask& task, int64_t block) {
+      accumulate_block<E::kFused>(isa, task, block);
+      return int64_t{0};
+    });
+  }
+
+ private:
+  static void add_by_tensors(const PosteriorTensors& posterior, const Evidence& evidence,
+                             bool first) {
+    const at::Tensor wide = evidence.gradient.to(posterior.hess.scalar_type());
     const at::Tensor statistic = aten::statistic<E>(posterior, evidence, wide);
     if (first) {
       evidence.gradient_sum.copy_(wide);
@@ -141,29 +210,29 @@ class AccumulateJob {
     }
   }
 
-  void run() const {
-    const Isa isa = current_isa();
-    fused_.run([isa](const AccumulateTask& task, int64_t block) {
-      accumulate_block<E::kFused>(isa, task, block);
-      return int64_t{0};
-    });
-  }
-
- private:
+  CudaMemory& memory_;
   TaskList<AccumulateTask> fused_;
+  CudaJob cuda_;
 };
 
 /// Updates any number of parameters and draws their next samples, both in one pass over memory.
 template <class E>
 class StepJob {
  public:
-  explicit StepJob(size_t parameters) { fused_.reserve(parameters); }
+  StepJob(CudaMemory& memory, size_t parameters)
+      : memory_(memory),
+        cuda_update_(memory, cuda::Entry::kUpdate, E::kFused),
+        cuda_sample_(memory, cuda::Entry::kSample, E::kFused),
+        cuda_step_(memory, cuda::Entry::kStep, E::kFused) {
+    fused_.reserve(parameters);
+  }
 
   struct Update {
     const at::Tensor& momentum;
     const Evidence& evidence;
     UpdateCoefficients coefficients;
-    const at::Tensor& skipped;  // counts the elements left alone where the update is not fused
+    const at::Tensor& skipped;  // on the parameter's device; counts the elements left alone there
+    StepOnDevice on_device;     // capturable
   };
   struct Draw {
     const at::Tensor& theta;  // may be the evidence's
@@ -172,24 +241,37 @@ class StepJob {
 
   /// One parameter; either part may be nullptr.
   void add(const PosteriorTensors& posterior, const Update* update, const Draw* draw) {
-    StepTask task;
-    if (update) task.update = update_task(posterior, *update);
-    if (draw) task.sample = sample_task(posterior, draw->theta, draw->drawing);
-    const bool fused = task.update.has_value() == (update != nullptr) &&
-                       task.sample.has_value() == (draw != nullptr);
-    if (fused) {
-      fused_.add(std::move(task), posterior.mean.numel());
+    const at::Tensor& mean = posterior.mean;
+    const bool fuse = (!update || (fuses(update->evidence, mean) &&
+                                   fuses_with(update->momentum, mean, state_dtype(mean)))) &&
+                      (!draw || fuses_as_shown(draw->theta, mean));
+    const Way way = fuse ? way_for(posterior) : Way::kTensors;
+    if (way == Way::kTensors) {
+      refuse_in_graph(memory_, mean);
+      if (update) {
+        aten::update_from<E>(posterior, update->momentum, update->evidence, update->coefficients,
+                             update->skipped);
+      }
+      if (draw) aten::draw(posterior, draw->theta, draw->drawing);
       return;
     }
-    if (update) {
-      aten::update_from<E>(posterior, update->momentum, update->evidence, update->coefficients,
-                           update->skipped);
+    StepTask task;
+    if (update) task.update = update_task(posterior, *update);
+    if (draw) {
+      task.sample = SampleTask{arrays_of(posterior, reading), writing(draw->theta), draw->drawing};
     }
-    if (draw) aten::draw(posterior, draw->theta, draw->drawing);
+    if (way == Way::kCpu) {
+      fused_.add(std::move(task), mean.numel());
+    } else {
+      add_to_cuda(mean.device(), task, update);
+    }
   }
 
-  /// Returns the elements of fused parameters that were left alone.
-  int64_t run() const {
+  /// Returns the elements of parameters on the CPU that were left alone.
+  int64_t run() {
+    CudaJob* const cuda_jobs[] = {&cuda_update_, &cuda_sample_, &cuda_step_};
+    for (CudaJob* job : cuda_jobs) job->prepare();
+    for (CudaJob* job : cuda_jobs) job->launch();
     const Isa isa = current_isa();
     return fused_.run([isa](const StepTask& task, int64_t block) {
       if (!task.sample) return update_block<E::kFused>(isa, *task.update, block);
@@ -205,29 +287,40 @@ class StepJob {
     std::optional<SampleTask> sample;
   };
 
-  static std::optional<UpdateTask> update_task(const PosteriorTensors& posterior,
-                                               const Update& update) {
+  static UpdateTask update_task(const PosteriorTensors& posterior, const Update& update) {
     const Evidence& evidence = update.evidence;
-    const at::Tensor& mean = posterior.mean;
-    if (!is_fusible(posterior) || !fuses_with(update.momentum, mean, state_dtype(mean))) return {};
     const bool sums = evidence.from == StatisticFrom::kSums;
-    if (!sums && !(fuses_with(evidence.gradient, mean, mean.scalar_type()) &&
-                   fuses_with(evidence.theta, mean, mean.scalar_type()))) {
-      return {};
-    }
-    return UpdateTask{arrays_of(posterior, writing),
-                      writing(update.momentum),
-                      sums ? nullptr : reading(evidence.theta),
-                      sums ? nullptr : reading(evidence.gradient),
-                      sums ? reading(evidence.gradient_sum) : nullptr,
-                      sums ? reading(evidence.statistic_sum) : nullptr,
-                      evidence.samples,
-                      evidence.from,
-                      evidence.drawing,
-                      update.coefficients};
+    return {arrays_of(posterior, writing),
+            writing(update.momentum),
+            sums ? nullptr : reading(evidence.theta),
+            sums ? nullptr : reading(evidence.gradient),
+            sums ? reading(evidence.gradient_sum) : nullptr,
+            sums ? reading(evidence.statistic_sum) : nullptr,
+            evidence.samples,
+            evidence.from,
+            evidence.drawing,
+            update.coefficients};
   }
 
+  void add_to_cuda(const at::Device& device, const StepTask& task, const Update* update) {
+    cuda::Work work;
+    if (task.sample) put(work, *task.sample);
+    if (!task.update) return cuda_sample_.add(device, work);
+    put(work, *task.update, static_cast<int64_t*>(writing(update->skipped)));
+    if (update->on_device.step != nullptr) {
+      work.task.step = update->on_device.step;
+      work.task.lr = update->on_device.lr;
+      work.shared.rate = update->on_device.rate;
+      work.shared.debiased = update->on_device.debiased ? 1 : 0;
+    }
+    (task.sample ? cuda_step_ : cuda_update_).add(device, work);
+  }
+
+  CudaMemory& memory_;
   TaskList<StepTask> fused_;
+  CudaJob cuda_update_;
+  CudaJob cuda_sample_;
+  CudaJob cuda_step_;
 };
 
 }  // namespace ivon::detail

@@ -3,8 +3,6 @@
 #pragma once
 
 #include <ATen/autocast_mode.h>
-#include <ATen/ops/empty_like.h>
-#include <ATen/ops/equal.h>
 #include <ATen/ops/where.h>
 
 #include <atomic>
@@ -61,7 +59,7 @@ class ShownTensors {
 /// of mean, Hessian and `Drawing`, so it is drawn again rather than kept where it was overwritten.
 class ResidentSample {
  public:
-  ResidentSample() = default;
+  explicit ResidentSample(CudaMemory& cuda) : cuda_(cuda) {}
   ~ResidentSample() { clear(); }
   ResidentSample(const ResidentSample&) = delete;
   ResidentSample& operator=(const ResidentSample&) = delete;
@@ -69,7 +67,6 @@ class ResidentSample {
   bool enabled() const { return enabled_; }
   void enable() { enabled_ = true; }
 
-  bool training() const { return training_; }
   bool wanted() const { return enabled_ && training_ && mean_needed_ == 0; }
   Sample& sample() { return sample_; }
 
@@ -103,7 +100,7 @@ class ResidentSample {
   }
   /// Adds a parameter that is not in the sample; `settle` draws and shows it.
   void add(DrawnParameter drawn) {
-    drawn.gradient_before = GradientMark(drawn.ref.tensor.grad());
+    drawn.mark_gradient();
     sample_.parameters.push_back(std::move(drawn));
   }
 
@@ -158,9 +155,7 @@ class ResidentSample {
 
   /// Gradients that are there now are not of this sample.
   void forget_gradients() {
-    for (DrawnParameter& drawn : sample_.parameters) {
-      drawn.gradient_before = GradientMark(drawn.ref.tensor.grad());
-    }
+    for (DrawnParameter& drawn : sample_.parameters) drawn.mark_gradient();
   }
 
   /// What others wrote into parameters while they showed the sample becomes their mean, and the
@@ -185,7 +180,7 @@ class ResidentSample {
 
  private:
   void show() {
-    SampleJob job(sample_.parameters.size());
+    SampleJob job(cuda_, sample_.parameters.size());
     bool any = false;
     for (DrawnParameter& drawn : sample_.parameters) {
       TwoBuffers& buffers = drawn.slot->buffers;
@@ -243,7 +238,7 @@ class ResidentSample {
 
   // A tensor that was overwritten as a whole (a checkpoint, an initialisation) becomes the mean as
   // a whole; one written in part (a clamp) in the elements that differ from the sample.
-  static std::string absorb(DrawnParameter& drawn) {
+  std::string absorb(DrawnParameter& drawn) {
     const at::Tensor& param = drawn.ref.tensor;
     TwoBuffers& buffers = drawn.slot->buffers;
     const at::Tensor& mean = buffers.mean();
@@ -253,7 +248,7 @@ class ResidentSample {
       return moved_message(drawn.ref);
     }
     const at::Tensor theta = empty_in_memory_order(mean, mean.options().requires_grad(false));
-    SampleJob job(1);
+    SampleJob job(cuda_, 1);
     job.add(drawn.posterior(), theta, drawn.drawing);
     job.run();
     const at::Tensor differs = param.ne(theta);
@@ -266,12 +261,13 @@ class ResidentSample {
         2 * count > param.numel() ? param.clone() : at::where(differs, param, mean);
     hide(drawn);
     param.copy_(new_mean);
-    drawn.gradient_before = GradientMark(param.grad());
+    drawn.mark_gradient();
     return "ivon: " + drawn.ref.describe() +
            " was written while it showed a sample; what was written is its mean now and the sample "
            "was drawn again; call eval() before writing to the module and train() afterwards";
   }
 
+  CudaMemory& cuda_;
   bool enabled_ = false;
   bool training_ = true;
   int mean_needed_ = 0;

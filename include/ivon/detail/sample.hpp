@@ -3,13 +3,13 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <ATen/core/grad_mode.h>
-#include <c10/core/InferenceMode.h>
+#include <ATen/ops/empty_like.h>
 
 #include <cstdint>
 #include <ivon/detail/gradient_mark.hpp>
 #include <ivon/detail/parameter_checks.hpp>
 #include <ivon/detail/passes.hpp>
+#include <ivon/detail/plain_tensors.hpp>
 #include <ivon/detail/two_buffers.hpp>
 #include <string>
 #include <utility>
@@ -17,22 +17,18 @@
 
 namespace ivon::detail {
 
-/// The library computes on ordinary tensors without gradients, wherever it is called from.
-struct PlainTensors {
-  c10::InferenceMode no_inference{false};
-  at::NoGradGuard no_grad;
-};
-
 /// What is kept for one tensor of the optimizer.
 struct ParameterSlot {
   explicit ParameterSlot(const at::Tensor& tensor) : parameter(tensor), buffers(tensor) {}
 
   at::Tensor parameter;  // keeps the address that is the key
   TwoBuffers buffers;
-  GradientMark used;         // the gradient that was read last
-  bool has_sums = false;     // the two below hold something
-  at::Tensor gradient_sum;   // over harvested samples; allocated by the first
-  at::Tensor statistic_sum;  // likewise, of Estimator::statistic
+  GradientMark used;          // the gradient that was read last
+  bool has_sums = false;      // the two below hold something
+  at::Tensor gradient_sum;    // over harvested samples; allocated by the first
+  at::Tensor statistic_sum;   // likewise, of Estimator::statistic
+  StreamMark stream;          // of all that is kept for this tensor
+  at::Tensor step_on_device;  // capturable: int64 step count and the two doubles of cuda::Rates
 
   void allocate_sums(const at::Tensor& hess) {
     if (gradient_sum.defined() && gradient_sum.options().type_equal(hess.options()) &&
@@ -70,15 +66,18 @@ struct DrawnParameter {
 
   void mark_shown() {
     version_shown = version_of(ref.tensor);
-    gradient_before = GradientMark(ref.tensor.grad());
+    mark_gradient();
   }
+  void mark_gradient() { gradient_before = GradientMark(ref.tensor.grad()); }
   void notice_outside_write() { written_after = version_of(ref.tensor) != version_restored; }
 
-  /// theta - m is exact to a rounding of theta, too coarse in half precision; and m may have been
-  /// written since. The noise itself is exact, unless the user wrote another theta.
+  /// theta - m is exact to a rounding of theta, too coarse in half precision; m may have been
+  /// written since; and a GPU makes noise faster than it reads theta. The noise itself is exact,
+  /// unless the user wrote another theta.
   StatisticFrom statistic_from() const {
-    return !written && (wide_mean.defined() || written_after) ? StatisticFrom::kNoise
-                                                              : StatisticFrom::kTheta;
+    const bool noise_is_better =
+        wide_mean.defined() || written_after || cuda_runtime(hess.device()) != nullptr;
+    return !written && noise_is_better ? StatisticFrom::kNoise : StatisticFrom::kTheta;
   }
 };
 

@@ -27,6 +27,7 @@ class SamplingCore {
   Sample* live_sample() { return live_ ? &*live_ : nullptr; }
   Sample* pending() { return pending_ ? &*pending_ : nullptr; }
   ResidentSample& resident() { return resident_; }
+  CudaMemory& cuda() { return cuda_; }
   int64_t harvested() const { return harvested_; }
   bool has_samples() const { return pending_ || harvested_ > 0; }
 
@@ -144,10 +145,11 @@ class SamplingCore {
   }
 
   std::unordered_map<at::TensorImpl*, ParameterSlot> slots_;
-  ResidentSample resident_;        // ends before the slots that it refers to
-  std::optional<Sample> live_;     // shown by a scope now
-  std::optional<Sample> pending_;  // ended with gradients that were not read yet
-  int64_t harvested_ = 0;          // samples in the slots' sums
+  CudaMemory cuda_;
+  ResidentSample resident_{cuda_};  // ends before the slots that it refers to
+  std::optional<Sample> live_;      // shown by a scope now
+  std::optional<Sample> pending_;   // ended with gradients that were not read yet
+  int64_t harvested_ = 0;           // samples in the slots' sums
   std::string damage_;
 };
 

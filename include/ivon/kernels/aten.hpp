@@ -68,10 +68,15 @@ void update(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& mo
                                 .logical_and_(at::isfinite(new_hess))
                                 .logical_and_(at::isfinite(new_momentum))
                                 .logical_and_(at::isfinite(new_mean));
-  skipped.add_(finite.logical_not().sum());
-  hess.copy_(at::where(finite, new_hess, hess));
-  momentum.copy_(at::where(finite, new_momentum, momentum));
-  mean.copy_(at::where(finite, new_mean, mean));
+  // All memory is taken before the first write, so that running out of it leaves all as it was.
+  const at::Tensor left_alone = finite.logical_not().sum();
+  const at::Tensor kept_hess = at::where(finite, new_hess, hess);
+  const at::Tensor kept_momentum = at::where(finite, new_momentum, momentum);
+  const at::Tensor kept_mean = at::where(finite, new_mean, mean);
+  skipped.add_(left_alone);
+  hess.copy_(kept_hess);
+  momentum.copy_(kept_momentum);
+  mean.copy_(kept_mean);
 }
 
 }  // namespace ivon::detail::aten

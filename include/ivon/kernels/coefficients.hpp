@@ -12,10 +12,11 @@ enum class FusedEstimate { kPrice, kGradSquared };
 
 /// What turns a Hessian into a posterior: q = N(m, 1 / (ess (h + weight_decay))).
 struct PosteriorScale {
-  double ess;           // lambda, > 0
-  double weight_decay;  // delta, >= 0
-  double hess_floor;    // smallest h that is written or read; hess_floor + weight_decay > 0
+  double ess = 1;           // lambda, > 0
+  double weight_decay = 0;  // delta, >= 0
+  double hess_floor = 0;    // smallest h that is written or read; hess_floor + weight_decay > 0
 
+  PosteriorScale() = default;
   /// The floor keeps h + delta at 2^-16 delta or, without delta, at 2^-40 of where h started. The
   /// update alone keeps it positive in exact arithmetic only: float32 rounds h to -delta after some
   /// tens of hostile steps, each of which halves h + delta, and weight_decay may be lowered on the

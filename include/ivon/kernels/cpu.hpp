@@ -24,6 +24,7 @@ inline int64_t count_bits(uint32_t bits) {
 IVON_BEGIN_PRECISE
 namespace portable {
 // clang-format off
+#include <ivon/kernels/scalar.inl>
 #include <ivon/kernels/cpu/pack_portable.inl>
 #include <ivon/kernels/cpu/all.inl>
 // clang-format on
@@ -108,6 +109,11 @@ int64_t step_block(Isa isa, const UpdateTask& task, const SampleTask& next, int6
 /// The first `count` normals of one block, 0 <= count <= kNoiseBlock.
 inline void fill_block(Isa isa, const NoiseKey& key, uint32_t block, float* out, int64_t count) {
   IVON_RUN_WITH(isa, fill_block(key, block, out, count));
+}
+/// Stream 2: the normals of quads `first_quad` ..., four elements each.
+inline void fill_quads(Isa isa, const NoiseKey& key, uint64_t first_quad, float* out,
+                       int64_t count) {
+  IVON_RUN_WITH(isa, fill_quads(key, first_quad, out, count));
 }
 #undef IVON_RUN_WITH
 

@@ -66,18 +66,17 @@ struct PosteriorTensors {
   const at::Tensor& hess;
 };
 
-/// Whether the fused kernels can walk `tensor` together with `mean`.
+/// Whether a kernel can walk `tensor` together with `mean`.
 inline bool fuses_with(const at::Tensor& tensor, const at::Tensor& mean, at::ScalarType dtype) {
-  return tensor.is_cpu() && tensor.scalar_type() == dtype && tensor.layout() == at::kStrided &&
-         same_memory_order(tensor, mean);
+  return tensor.device() == mean.device() && tensor.scalar_type() == dtype &&
+         tensor.layout() == at::kStrided && same_memory_order(tensor, mean);
 }
 
-/// Whether the fused kernels take this parameter.
+/// Whether a kernel can walk the tensors of this posterior.
 inline bool is_fusible(const PosteriorTensors& posterior) {
   const at::Tensor& mean = posterior.mean;
   const at::ScalarType state = state_dtype(mean);
-  return mean.is_cpu() && mean.is_non_overlapping_and_dense() &&
-         fuses_with(posterior.hess, mean, state) &&
+  return mean.is_non_overlapping_and_dense() && fuses_with(posterior.hess, mean, state) &&
          (!is_half(mean.scalar_type()) || fuses_with(posterior.wide_mean, mean, state));
 }
 

@@ -8,7 +8,9 @@ namespace ivon::detail {
 
 inline constexpr int64_t kNoiseStreamId =
     1;  // of docs/noise.md; changes with any bit of the stream
-inline constexpr int64_t kNoiseBlock = 4096;  // elements per block; a block can be made alone
+inline constexpr int64_t kNoiseBlock = 4096;      // elements per block; a block can be made alone
+inline constexpr int64_t kCudaNoiseStreamId = 2;  // likewise, of parameters on CUDA devices
+inline constexpr uint32_t kCudaDomainBit = 8;     // keeps the two streams apart
 inline constexpr int64_t kMaxNoiseParameters = int64_t{1} << 24;  // width of the parameter index
 
 /// Training and prediction draw from separate streams, so that evaluating never changes training.

@@ -3,8 +3,10 @@
 // M.
 
 // clang-format off
+#include <ivon/kernels/box_muller.inl>
+#include <ivon/kernels/half.inl>
+#include <ivon/kernels/math.inl>
 #include <ivon/kernels/cpu/normal.inl>
-#include <ivon/kernels/cpu/math.inl>
 #include <ivon/kernels/cpu/half.inl>
 #include <ivon/kernels/cpu/loops.inl>
 #include <ivon/kernels/cpu/blocks.inl>

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Prints include/ivon/kernels/cuda/source.hpp: the CUDA kernels' text as a string, for NVRTC compiles at run time what
+# the C++ compiler sees as code. Run it after changing one of the files it names:
+#   bash cmake/cuda_source.sh >include/ivon/kernels/cuda/source.hpp
+set -euo pipefail
+cd "$(dirname "$0")/../include/ivon/kernels"
+
+# text <file>...: the files as raw string literals, without comments of whole lines and directives that NVRTC has no use
+# for; #line keeps the places in its messages.
+text() {
+  local file
+  for file in "$@"; do
+    printf 'R"ivon(\n#line 1 "ivon/kernels/%s"\n' "$file"
+    sed -e 's,^ *//.*,,' -e '/^#include/s/.*//' -e '/^#pragma once/s/.*//' "$file" | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}'
+    printf ')ivon"\n'
+  done
+}
+
+cat <<'TEXT'
+// SPDX-License-Identifier: Apache-2.0
+// Written by cmake/cuda_source.sh; do not edit. The text of the CUDA kernels, for NVRTC.
+#pragma once
+
+namespace ivon::detail::cuda {
+
+// clang-format off
+inline constexpr const char kSource[] =
+R"ivon(
+#define IVON_CUDA_TEXT 1
+#define IVON_ALWAYS_INLINE __forceinline__
+#define IVON_ROLLED _Pragma("unroll 1")
+namespace ivon::detail {
+using int32_t = int;
+using int64_t = long long;
+using uint16_t = unsigned short;
+using uint32_t = unsigned;
+using uint64_t = unsigned long long;
+}
+)ivon"
+TEXT
+text coefficients.hpp noise_key.hpp tasks.hpp cuda/records.hpp
+printf 'R"ivon(\nnamespace ivon::detail::cuda {\n)ivon"\n'
+text cuda/element.inl half.inl math.inl box_muller.inl cuda/passes.inl
+printf 'R"ivon(\n}\n)ivon"\n'
+text cuda/entries.inl
+cat <<'TEXT'
+;
+// clang-format on
+
+}  // namespace ivon::detail::cuda
+TEXT

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The entry points that NVRTC compiles: one module for each element and estimate, named by the
+// macros IVON_ELEMENT and IVON_ESTIMATE, and one with what all share, without them.
+
+#if defined(IVON_ELEMENT)
+#define IVON_PASS(name, pass)                                                               \
+  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, 2)             \
+      name(const __grid_constant__ ivon::detail::cuda::Launch launch) {                     \
+    ivon::detail::cuda::run_chunk<ivon::detail::cuda::Entry::pass,                          \
+                                  static_cast<ivon::detail::Element>(IVON_ELEMENT),         \
+                                  static_cast<ivon::detail::FusedEstimate>(IVON_ESTIMATE)>( \
+        launch, blockIdx.x, threadIdx.x);                                                   \
+  }
+IVON_PASS(ivon_sample, kSample)
+IVON_PASS(ivon_accumulate, kAccumulate)
+IVON_PASS(ivon_update, kUpdate)
+IVON_PASS(ivon_step, kStep)
+#else
+#define IVON_THREAD (static_cast<ivon::detail::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x)
+extern "C" __global__ void ivon_write_page(const __grid_constant__ ivon::detail::cuda::Page page) {
+  ivon::detail::cuda::write_page(page, IVON_THREAD);
+}
+extern "C" __global__ void ivon_list_chunks(
+    const __grid_constant__ ivon::detail::cuda::Listing listing) {
+  ivon::detail::cuda::list_chunk(listing, IVON_THREAD);
+}
+extern "C" __global__ void ivon_count_updates(
+    const __grid_constant__ ivon::detail::cuda::Counting counting) {
+  ivon::detail::cuda::count_updates(counting, IVON_THREAD);
+}
+extern "C" __global__ void ivon_fill(const __grid_constant__ ivon::detail::cuda::Filling filling) {
+  ivon::detail::cuda::fill_quad(filling, IVON_THREAD);
+}
+#endif

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CUDA driver and NVRTC, loaded at run time with types of our own: a user needs no CUDA
+// toolkit, no header and no flag. No LibTorch.
+#pragma once
+
+#include <cstddef>
+#include <initializer_list>
+#include <string>
+
+#if defined(_WIN32)
+#define IVON_HAS_DLOPEN 0
+#else
+#include <dlfcn.h>
+#define IVON_HAS_DLOPEN 1
+#endif
+
+namespace ivon::detail::cuda {
+
+/// A shared library that stays loaded.
+class Library {
+ public:
+  Library() = default;
+
+  /// Loads the first of `names` that there is; without any, `why` gets the loader's last words.
+  Library(std::initializer_list<std::string> names, std::string& why) {
+#if IVON_HAS_DLOPEN
+    for (const std::string& name : names) {
+      if (name.empty()) continue;
+      handle_ = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+      if (handle_ != nullptr) return;
+      const char* said = dlerror();
+      if (said != nullptr) why = said;
+    }
+#else
+    (void)names;
+    why = "ivon loads it on POSIX systems only";
+#endif
+  }
+
+  bool loaded() const { return handle_ != nullptr; }
+
+  /// Sets `function` to the library's function of that name; false and `why` if it has none.
+  template <class Function>
+  bool bind(Function*& function, const char* name, std::string& why) const {
+#if IVON_HAS_DLOPEN
+    function = reinterpret_cast<Function*>(dlsym(handle_, name));
+#endif
+    if (function == nullptr) why = std::string("it has no function ") + name;
+    return function != nullptr;
+  }
+
+ private:
+  void* handle_ = nullptr;
+};
+
+/// The folder of the shared library or program that holds `address`, with a final slash; empty if
+/// unknown.
+inline std::string folder_of(const void* address) {
+#if IVON_HAS_DLOPEN
+  Dl_info info{};
+  if (dladdr(address, &info) != 0 && info.dli_fname != nullptr) {
+    const std::string path = info.dli_fname;
+    const size_t slash = path.rfind('/');
+    if (slash != std::string::npos) return path.substr(0, slash + 1);
+  }
+#else
+  (void)address;
+#endif
+  return {};
+}
+
+/// The functions of the CUDA driver that a launch needs (CUDA driver API, cuda.h). Results are
+/// CUresult, 0 for success.
+struct Driver {
+  int (*cuInit)(unsigned) = nullptr;
+  int (*cuDriverGetVersion)(int*) = nullptr;
+  int (*cuGetErrorString)(int, const char**) = nullptr;
+  int (*cuDeviceGet)(int*, int) = nullptr;
+  int (*cuDeviceGetAttribute)(int*, int, int) = nullptr;
+  int (*cuDevicePrimaryCtxRetain)(void**, int) = nullptr;
+  int (*cuCtxGetCurrent)(void**) = nullptr;
+  int (*cuCtxSetCurrent)(void*) = nullptr;
+  int (*cuModuleLoadData)(void**, const void*) = nullptr;
+  int (*cuModuleGetFunction)(void**, void*, const char*) = nullptr;
+  int (*cuLaunchKernel)(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                        void*, void**, void**) = nullptr;
+  int (*cuStreamIsCapturing)(void*, int*) = nullptr;
+
+  /// False and the reason where the driver is missing or too old.
+  bool load(std::string& why) {
+    const Library library({"libcuda.so.1"}, why);
+    return library.loaded() && library.bind(cuInit, "cuInit", why) &&
+           library.bind(cuDriverGetVersion, "cuDriverGetVersion", why) &&
+           library.bind(cuGetErrorString, "cuGetErrorString", why) &&
+           library.bind(cuDeviceGet, "cuDeviceGet", why) &&
+           library.bind(cuDeviceGetAttribute, "cuDeviceGetAttribute", why) &&
+           library.bind(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", why) &&
+           library.bind(cuCtxGetCurrent, "cuCtxGetCurrent", why) &&
+           library.bind(cuCtxSetCurrent, "cuCtxSetCurrent", why) &&
+           library.bind(cuModuleLoadData, "cuModuleLoadData", why) &&
+           library.bind(cuModuleGetFunction, "cuModuleGetFunction", why) &&
+           library.bind(cuLaunchKernel, "cuLaunchKernel", why) &&
+           library.bind(cuStreamIsCapturing, "cuStreamIsCapturing", why);
+  }
+
+  std::string describe(int result) const {
+    const char* text = nullptr;
+    if (cuGetErrorString(result, &text) != 0 || text == nullptr) text = "unknown error";
+    return std::string(text) + " (CUDA error " + std::to_string(result) + ")";
+  }
+};
+
+/// The functions of NVRTC that compile a text (nvrtc.h). Results are nvrtcResult, 0 for success.
+struct Nvrtc {
+  int (*nvrtcVersion)(int*, int*) = nullptr;
+  int (*nvrtcGetNumSupportedArchs)(int*) = nullptr;
+  int (*nvrtcGetSupportedArchs)(int*) = nullptr;
+  int (*nvrtcCreateProgram)(void**, const char*, const char*, int, const char* const*,
+                            const char* const*) = nullptr;
+  int (*nvrtcCompileProgram)(void*, int, const char* const*) = nullptr;
+  int (*nvrtcGetProgramLogSize)(void*, size_t*) = nullptr;
+  int (*nvrtcGetProgramLog)(void*, char*) = nullptr;
+  int (*nvrtcGetCUBINSize)(void*, size_t*) = nullptr;
+  int (*nvrtcGetCUBIN)(void*, char*) = nullptr;
+  int (*nvrtcGetPTXSize)(void*, size_t*) = nullptr;
+  int (*nvrtcGetPTX)(void*, char*) = nullptr;
+  int (*nvrtcDestroyProgram)(void**) = nullptr;
+  const char* (*nvrtcGetErrorString)(int) = nullptr;
+
+  /// Loads the NVRTC that a CUDA LibTorch in `torch_folder` (with a final slash, or empty) brings,
+  /// else the system's. False and the reason where there is none.
+  bool load(const std::string& torch_folder, std::string& why) {
+    const std::string pip = torch_folder.empty() ? "" : torch_folder + "../../nvidia/";
+    const auto in = [](const std::string& folder, const char* name) {
+      return folder.empty() ? std::string() : folder + name;
+    };
+    // By plain name first: where LibTorch has loaded it already, that is the one.
+    const Library library(
+        {"libnvrtc.so.13", "libnvrtc.so.12", in(torch_folder, "libcaffe2_nvrtc.so"),
+         in(pip, "cu13/lib/libnvrtc.so.13"), in(pip, "cuda_nvrtc/lib/libnvrtc.so.12"),
+         in(torch_folder, "libnvrtc.so.13"), in(torch_folder, "libnvrtc.so.12"), "libnvrtc.so"},
+        why);
+    return library.loaded() && bind(library, why);
+  }
+  /// Loads the NVRTC at `path`.
+  bool load_file(const std::string& path, std::string& why) {
+    const Library library({path}, why);
+    return library.loaded() && bind(library, why);
+  }
+
+  std::string version() const {
+    int major = 0, minor = 0;
+    nvrtcVersion(&major, &minor);
+    return std::to_string(major) + "." + std::to_string(minor);
+  }
+
+ private:
+  bool bind(const Library& library, std::string& why) {
+    return library.bind(nvrtcVersion, "nvrtcVersion", why) &&
+           library.bind(nvrtcGetNumSupportedArchs, "nvrtcGetNumSupportedArchs", why) &&
+           library.bind(nvrtcGetSupportedArchs, "nvrtcGetSupportedArchs", why) &&
+           library.bind(nvrtcCreateProgram, "nvrtcCreateProgram", why) &&
+           library.bind(nvrtcCompileProgram, "nvrtcCompileProgram", why) &&
+           library.bind(nvrtcGetProgramLogSize, "nvrtcGetProgramLogSize", why) &&
+           library.bind(nvrtcGetProgramLog, "nvrtcGetProgramLog", why) &&
+           library.bind(nvrtcGetCUBINSize, "nvrtcGetCUBINSize", why) &&
+           library.bind(nvrtcGetCUBIN, "nvrtcGetCUBIN", why) &&
+           library.bind(nvrtcGetPTXSize, "nvrtcGetPTXSize", why) &&
+           library.bind(nvrtcGetPTX, "nvrtcGetPTX", why) &&
+           library.bind(nvrtcDestroyProgram, "nvrtcDestroyProgram", why) &&
+           library.bind(nvrtcGetErrorString, "nvrtcGetErrorString", why);
+  }
+};
+
+}  // namespace ivon::detail::cuda

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+// The passes as one thread of a GPU does them: a group of elements at a time, 16 bytes an access.
+// The same text runs in loops on the host. Included inside namespace ivon::detail::cuda, after
+// element.inl, half.inl, math.inl and box_muller.inl.
+//
+// A thread block has one chunk of one parameter. In it, thread t walks the groups t, t + kThreads,
+// ... so that neighbouring threads read neighbouring memory.
+
+// Adds to a counter that other threads add to.
+#if defined(IVON_CUDA_TEXT)
+IVON_ALWAYS_INLINE void add_to(int64_t* counter, int64_t count) {
+  atomicAdd(reinterpret_cast<uint64_t*>(counter), static_cast<uint64_t>(count));
+}
+#else
+inline void add_to(int64_t* counter, int64_t count) { *counter += count; }
+#endif
+
+// --- types and memory ---------------------------------------------------------------------------
+
+template <Element element>
+struct Types {  // float32
+  using Stored = float;
+  using State = float;
+  using V = F;
+};
+template <>
+struct Types<Element::kFloat64> {
+  using Stored = double;
+  using State = double;
+  using V = D;
+};
+template <>
+struct Types<Element::kBFloat16> {
+  using Stored = uint16_t;
+  using State = float;
+  using V = F;
+};
+template <>
+struct Types<Element::kFloat16> {
+  using Stored = uint16_t;
+  using State = float;
+  using V = F;
+};
+
+/// Elements of a group: 16 bytes of what is stored, and whole quads of normals.
+template <Element element>
+inline constexpr int kGroup = sizeof(typename Types<element>::Stored) == 2 ? 8 : 4;
+
+struct alignas(16) Sixteen {
+  uint32_t words[4];
+};
+
+/// Elements of a group, as far as it reaches into the array.
+struct Reach {
+  int64_t begin;
+  int size;
+  bool whole;  // all of the group, and 16-byte accesses are allowed
+};
+
+template <int n, class T>
+IVON_ALWAYS_INLINE void load_group(const void* array, const Reach& reach, T (&out)[n]) {
+  const T* from = static_cast<const T*>(array) + reach.begin;
+  if (reach.whole) {
+    constexpr int kEach = 16 / sizeof(T);
+    for (int i = 0; i < n; i += kEach) {
+      const Sixteen piece = *reinterpret_cast<const Sixteen*>(from + i);
+      memcpy(&out[i], &piece, 16);
+    }
+    return;
+  }
+  for (int i = 0; i < n; ++i) out[i] = i < reach.size ? from[i] : T{};
+}
+
+template <int n, class T>
+IVON_ALWAYS_INLINE void store_group(void* array, const Reach& reach, const T (&values)[n]) {
+  T* to = static_cast<T*>(array) + reach.begin;
+  if (reach.whole) {
+    constexpr int kEach = 16 / sizeof(T);
+    for (int i = 0; i < n; i += kEach) {
+      Sixteen piece;
+      memcpy(&piece, &values[i], 16);
+      *reinterpret_cast<Sixteen*>(to + i) = piece;
+    }
+    return;
+  }
+  for (int i = 0; i < n; ++i) {
+    if (i < reach.size) to[i] = values[i];
+  }
+}
+
+// An array of the element's type as numbers of the state's type.
+template <Element element, class State, int n>
+IVON_ALWAYS_INLINE void load_widened(const void* array, const Reach& reach, State (&out)[n]) {
+  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+    uint16_t halves[n];
+    load_group(array, reach, halves);
+    for (int i = 0; i < n; ++i) out[i] = widen<element>(H{halves[i]}).v;
+  } else {
+    load_group(array, reach, out);
+  }
+}
+template <Element element, class State, int n>
+IVON_ALWAYS_INLINE void store_narrowed(void* array, const Reach& reach, const State (&values)[n]) {
+  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+    uint16_t halves[n];
+    for (int i = 0; i < n; ++i) halves[i] = narrow<element>(F{values[i]}).v;
+    store_group(array, reach, halves);
+  } else {
+    store_group(array, reach, values);
+  }
+}
+
+/// m in full precision.
+template <Element element, class State, int n>
+IVON_ALWAYS_INLINE void load_mean(const Task& task, const Reach& reach, State (&out)[n]) {
+  load_widened<element>(task.mean, reach, out);
+  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+    float wide[n];
+    load_group(task.wide_mean, reach, wide);
+    for (int i = 0; i < n; ++i) out[i] = adopted<element>(F{wide[i]}, F{out[i]}).v;
+  }
+}
+template <Element element, class State, int n>
+IVON_ALWAYS_INLINE void store_mean(const Task& task, const Reach& reach, const State (&values)[n]) {
+  store_narrowed<element>(task.mean, reach, values);
+  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+    store_group(task.wide_mean, reach, values);
+  }
+}
+
+// --- noise --------------------------------------------------------------------------------------
+
+/// The key of a launch: where the position lies in device memory, draws count from it.
+IVON_ALWAYS_INLINE NoiseKey resolved(NoiseKey key, const Position* position, uint32_t parameter) {
+  key.parameter = parameter;
+  if (position != nullptr) {
+    key.seed = position->seed;
+    key.draw += position->draws[static_cast<uint32_t>(key.domain)];
+  }
+  return key;
+}
+
+/// The normals of elements 4 quad ... 4 quad + 3 of a parameter (stream 2 of docs/noise.md).
+IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, F (&out)[4]) {
+  // Quad, parameter and domain have bits of their own: + is |.
+  U words[4] = {{static_cast<uint32_t>(quad)},
+                {key.parameter + (static_cast<uint32_t>(quad >> 32) << 24) +
+                 ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28)},
+                {static_cast<uint32_t>(key.draw)},
+                {static_cast<uint32_t>(key.draw >> 32)}};
+  philox4x32_10(words, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
+  for (int pair = 0; pair < 4; pair += 2) {
+    const F radius = box_muller_radius(words[pair]);
+    F cosine, sine;
+    box_muller_direction(words[pair + 1], cosine, sine);
+    out[pair] = radius * cosine;
+    out[pair + 1] = radius * sine;
+  }
+}
+
+template <int n>
+IVON_ALWAYS_INLINE void normal_group(const NoiseKey& key, int64_t begin, F (&out)[n]) {
+  for (int i = 0; i < n; i += 4) {
+    F quad[4];
+    normal_quad(key, static_cast<uint64_t>(begin + i) / 4, quad);
+    for (int j = 0; j < 4; ++j) out[i + j] = quad[j];
+  }
+}
+
+IVON_ALWAYS_INLINE F widened(F normal, F /*type*/) { return normal; }
+IVON_ALWAYS_INLINE D widened(F normal, D /*type*/) { return {static_cast<double>(normal.v)}; }
+
+// --- the passes ---------------------------------------------------------------------------------
+
+/// Calls work(reach) for the groups of one thread in its chunk.
+template <int group, class Work>
+IVON_ALWAYS_INLINE void for_groups(const Task& task, const Chunk& chunk, uint32_t thread,
+                                   const Work& work) {
+  const int64_t begin = static_cast<int64_t>(chunk.part) * kChunk;
+  const int64_t left = task.count - begin;
+  const int64_t end = begin + (left < kChunk ? left : kChunk);
+  IVON_ROLLED
+  for (int64_t i = begin + static_cast<int64_t>(thread) * group; i < end; i += kThreads * group) {
+    const int64_t size = end - i;
+    const bool full = size >= group;
+    work(Reach{i, full ? group : static_cast<int>(size), full && task.aligned != 0});
+  }
+}
+
+template <Element element>
+IVON_ALWAYS_INLINE void sample_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
+  using State = typename Types<element>::State;
+  using V = typename Types<element>::V;
+  constexpr int n = kGroup<element>;
+  const Chunk chunk = launch.chunks[block];
+  const Task& task = launch.tasks[chunk.task];
+  const Set& shared = launch.sets[task.set];
+  const NoiseKey key = resolved(shared.next.noise, launch.position, task.parameter);
+  const Scale<V> scale(shared.next.scale);
+  for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
+    State m[n], h[n];
+    load_mean<element>(task, reach, m);
+    load_group(task.hess, reach, h);
+    F normals[n];
+    normal_group(key, reach.begin, normals);
+    for (int i = 0; i < n; ++i) {
+      m[i] = (V{m[i]} + deviation(V{h[i]}, widened(normals[i], V{}), scale)).v;
+    }
+    store_narrowed<element>(task.sampled, reach, m);
+  });
+}
+
+/// theta - m where it is made again, theta where it is read.
+template <Element element, FusedEstimate estimate, class State, int n>
+IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, const NoiseKey& key,
+                                       const Scale<typename Types<element>::V>& scale,
+                                       const State (&m)[n], const State (&h)[n], State (&out)[n]) {
+  using V = typename Types<element>::V;
+  if constexpr (estimate == FusedEstimate::kPrice) {
+    if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
+      F normals[n];
+      normal_group(key, reach.begin, normals);
+      for (int i = 0; i < n; ++i) {
+        out[i] = deviation(V{h[i]}, widened(normals[i], V{}), scale).v;
+      }
+    } else {
+      load_widened<element>(task.theta, reach, out);
+      for (int i = 0; i < n; ++i) out[i] = (V{out[i]} - V{m[i]}).v;
+    }
+  }
+}
+
+template <Element element, FusedEstimate estimate>
+IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
+  using State = typename Types<element>::State;
+  using V = typename Types<element>::V;
+  constexpr int n = kGroup<element>;
+  const Chunk chunk = launch.chunks[block];
+  const Task& task = launch.tasks[chunk.task];
+  const Set& shared = launch.sets[task.set];
+  const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
+  const Scale<V> scale(shared.drawn.scale);
+  for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
+    State m[n] = {}, h[n] = {}, of[n] = {}, gradient[n], sum[n], statistics[n];
+    if constexpr (estimate == FusedEstimate::kPrice) {
+      if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
+        load_group(task.hess, reach, h);
+      } else {
+        load_mean<element>(task, reach, m);
+      }
+    }
+    load_widened<element>(launch.gradients[chunk.task], reach, gradient);
+    load_deviation<element, estimate>(task, reach, key, scale, m, h, of);
+    if (task.first != 0) {
+      for (int i = 0; i < n; ++i) {
+        sum[i] = gradient[i];
+        statistics[i] = statistic<estimate>(V{of[i]}, V{gradient[i]}).v;
+      }
+    } else {
+      load_group(task.gradient_sum, reach, sum);
+      load_group(task.statistic_sum, reach, statistics);
+      for (int i = 0; i < n; ++i) {
+        sum[i] = (V{sum[i]} + V{gradient[i]}).v;
+        statistics[i] = add_statistic<estimate>(V{statistics[i]}, V{of[i]}, V{gradient[i]}).v;
+      }
+    }
+    store_group(task.gradient_sum, reach, sum);
+    store_group(task.statistic_sum, reach, statistics);
+  });
+}
+
+/// kUpdate, and kStep with `draws`.
+template <Element element, FusedEstimate estimate, bool draws>
+IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
+  using State = typename Types<element>::State;
+  using V = typename Types<element>::V;
+  constexpr int n = kGroup<element>;
+  const Chunk chunk = launch.chunks[block];
+  const Task& task = launch.tasks[chunk.task];
+  const Set& shared = launch.sets[task.set];
+  UpdateCoefficients coefficients = shared.update;
+  if (task.step != nullptr) {
+    const Rates& rates = *reinterpret_cast<const Rates*>(task.step + 1);
+    coefficients.debias = rates.debias;
+    coefficients.step_size = rates.step_size;
+  }
+  const Coefficients<V> c(coefficients);
+  const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
+  const Scale<V> scale(shared.drawn.scale);
+  const NoiseKey next_key = resolved(shared.next.noise, launch.position, task.parameter);
+  const Scale<V> next_scale(shared.next.scale);
+  const bool summed = task.from == static_cast<uint32_t>(StatisticFrom::kSums);
+  const V samples = set(static_cast<State>(shared.samples));
+  int64_t skipped = 0;
+  for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
+    State m[n], h[n], g[n], average[n] = {}, gradient[n];
+    load_mean<element>(task, reach, m);
+    load_group(task.hess, reach, h);
+    load_group(task.momentum, reach, g);
+    if (summed) {
+      load_group(task.gradient_sum, reach, gradient);
+      load_group(task.statistic_sum, reach, average);
+      for (int i = 0; i < n; ++i) {
+        average[i] = (V{average[i]} / samples).v;
+        gradient[i] = (V{gradient[i]} / samples).v;
+      }
+    } else {
+      load_widened<element>(launch.gradients[chunk.task], reach, gradient);
+      load_deviation<element, estimate>(task, reach, key, scale, m, h, average);
+      for (int i = 0; i < n; ++i) {
+        average[i] = statistic<estimate>(V{average[i]}, V{gradient[i]}).v;
+      }
+    }
+    for (int i = 0; i < n; ++i) {
+      V new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
+      const M keep = update<estimate>(new_m, new_h, new_g, V{average[i]}, V{gradient[i]}, c);
+      if (keep.v) {
+        skipped += i < reach.size ? 1 : 0;
+      } else {
+        m[i] = new_m.v;
+        h[i] = new_h.v;
+        g[i] = new_g.v;
+      }
+    }
+    store_mean<element>(task, reach, m);
+    store_group(task.hess, reach, h);
+    store_group(task.momentum, reach, g);
+    if constexpr (draws) {
+      F normals[n];
+      normal_group(next_key, reach.begin, normals);
+      for (int i = 0; i < n; ++i) {
+        m[i] = (V{m[i]} + deviation(V{h[i]}, widened(normals[i], V{}), next_scale)).v;
+      }
+      store_narrowed<element>(task.sampled, reach, m);
+    }
+  });
+  if (skipped != 0) add_to(task.skipped, skipped);
+}
+
+template <Entry pass, Element element, FusedEstimate estimate>
+IVON_ALWAYS_INLINE void run_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
+  if constexpr (pass == Entry::kSample) sample_chunk<element>(launch, block, thread);
+  if constexpr (pass == Entry::kAccumulate) {
+    accumulate_chunk<element, estimate>(launch, block, thread);
+  }
+  if constexpr (pass == Entry::kUpdate) {
+    update_chunk<element, estimate, false>(launch, block, thread);
+  }
+  if constexpr (pass == Entry::kStep) update_chunk<element, estimate, true>(launch, block, thread);
+}
+
+// --- around them
+// ----------------------------------------------------------------------------------
+
+IVON_ALWAYS_INLINE void write_page(const Page& page, uint64_t thread) {
+  if (thread < page.words) page.destination[thread] = page.data[thread];
+}
+
+/// The task of chunk `index`: the last one that begins at or before it.
+IVON_ALWAYS_INLINE void list_chunk(const Listing& listing, int64_t index) {
+  if (index >= listing.chunks_count) return;
+  int64_t low = 0, high = listing.tasks_count;
+  while (high - low > 1) {
+    const int64_t middle = (low + high) / 2;
+    if (listing.tasks[middle].first_chunk <= index) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  listing.chunks[index] = {static_cast<uint32_t>(low),
+                           static_cast<uint32_t>(index - listing.tasks[low].first_chunk)};
+}
+
+/// Thread 0 moves the position of the noise, thread i counts an update of task i.
+IVON_ALWAYS_INLINE void count_updates(const Counting& counting, int64_t thread) {
+  if (thread == 0 && counting.position != nullptr) {
+    counting.position->draws[0] += counting.draws[0];
+    counting.position->draws[1] += counting.draws[1];
+  }
+  if (thread >= counting.tasks_count) return;
+  const Task& task = counting.tasks[thread];
+  const Set& shared = counting.sets[task.set];
+  const int64_t step = ++*task.step;
+  Rates& rates = *reinterpret_cast<Rates*>(task.step + 1);
+  rates.debias = shared.debiased != 0
+                     ? 1.0 / (1.0 - pow(shared.update.beta1, static_cast<double>(step)))
+                     : 1.0;
+  rates.step_size = *task.lr * shared.rate;
+}
+
+IVON_ALWAYS_INLINE void fill_quad(const Filling& filling, uint64_t quad) {
+  const auto begin = static_cast<int64_t>(quad * 4);
+  if (begin >= filling.count) return;
+  F normals[4];
+  normal_quad(filling.noise, quad, normals);
+  for (int i = 0; i < 4 && begin + i < filling.count; ++i) filling.out[begin + i] = normals[i].v;
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Launches the kernels on CUDA devices: modules per device, compiled at first use. No LibTorch.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <ivon/kernels/cuda/compiler.hpp>
+#include <ivon/kernels/cuda/library.hpp>
+#include <ivon/kernels/cuda/records.hpp>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace ivon::detail::cuda {
+
+/// Where a kernel runs: the device's number and a stream of it (cudaStream_t; null: the default
+/// stream).
+struct Place {
+  int device = 0;
+  void* stream = nullptr;
+};
+
+struct Kernel {
+  Entry entry;
+  Element element = Element::kFloat32;  // the passes only
+  FusedEstimate estimate = FusedEstimate::kPrice;
+
+  ModuleName module() const { return {static_cast<uint32_t>(entry) < kPasses, element, estimate}; }
+};
+
+inline const char* entry_name(Entry entry) {
+  constexpr const char* kNames[kEntries] = {
+      "ivon_sample",     "ivon_accumulate",  "ivon_update",        "ivon_step",
+      "ivon_write_page", "ivon_list_chunks", "ivon_count_updates", "ivon_fill"};
+  return kNames[static_cast<uint32_t>(entry)];
+}
+
+/// What passes need of devices. Implemented by NvrtcRuntime; tests run the kernels on the host.
+/// Errors are std::runtime_error.
+class Runtime {
+ public:
+  Runtime() = default;
+  virtual ~Runtime() = default;
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  /// Brings a kernel to a device, so that launching it needs no more than a launch.
+  virtual void load(const Kernel& kernel, int device) = 0;
+  /// Queues `blocks` thread blocks of kThreads each. `arguments`: the kernel's struct of
+  /// records.hpp.
+  virtual void launch(const Kernel& kernel, const Place& place, int64_t blocks,
+                      const void* arguments) = 0;
+  /// Whether what is queued on the stream is captured into a graph now.
+  virtual bool is_capturing(const Place& place) = 0;
+};
+
+class NvrtcRuntime final : public Runtime {
+ public:
+  /// Throws where driver or NVRTC are missing. `torch_folder` as in Nvrtc::load.
+  explicit NvrtcRuntime(const std::string& torch_folder) {
+    std::string why;
+    if (!driver_.load(why)) throw std::runtime_error("the CUDA driver could not be used: " + why);
+    if (!nvrtc_.load(torch_folder, why)) {
+      throw std::runtime_error("NVRTC could not be loaded: " + why);
+    }
+    check(driver_.cuInit(0), "the CUDA driver could not be started");
+  }
+
+  /// E.g. "NVRTC 13.0, driver for CUDA 13.0".
+  std::string describe() const {
+    int version = 0;
+    driver_.cuDriverGetVersion(&version);
+    return "NVRTC " + nvrtc_.version() + ", driver for CUDA " + std::to_string(version / 1000) +
+           "." + std::to_string(version % 1000 / 10);
+  }
+
+  void load(const Kernel& kernel, int device) override { (void)function(kernel, device); }
+
+  void launch(const Kernel& kernel, const Place& place, int64_t blocks,
+              const void* arguments) override {
+    if (blocks == 0) return;
+    if (blocks > 0x7FFFFFFF) {
+      throw std::runtime_error("ivon: a launch takes at most 2^31 - 1 blocks of " +
+                               std::to_string(kChunk) + " elements, got " + std::to_string(blocks));
+    }
+    void* const of = function(kernel, place.device);
+    void* each[] = {const_cast<void*>(arguments)};
+    check(driver_.cuLaunchKernel(of, static_cast<unsigned>(blocks), 1, 1, kThreads, 1, 1, 0,
+                                 place.stream, each, nullptr),
+          std::string("a CUDA kernel could not be launched (") + entry_name(kernel.entry) + ")");
+  }
+
+  bool is_capturing(const Place& place) override {
+    int status = 0;
+    return driver_.cuStreamIsCapturing(place.stream, &status) == 0 && status != 0;
+  }
+
+ private:
+  struct Device {
+    void* context = nullptr;
+    std::string architecture;
+    std::map<ModuleName, std::array<void*, kEntries>> functions;
+  };
+
+  void check(int result, const std::string& what) const {
+    if (result == 0) return;
+    throw std::runtime_error("ivon: " + what + ": " + driver_.describe(result) +
+                             "; set IVON_CUDA_BACKEND=aten to go without compiled kernels");
+  }
+
+  // Makes the device's context, the one that LibTorch uses, this thread's.
+  Device& current(int number) {
+    Device& device = devices_[number];
+    if (device.context == nullptr) {
+      int handle = 0, major = 0, minor = 0;
+      check(driver_.cuDeviceGet(&handle, number), "CUDA device " + std::to_string(number));
+      constexpr int kMajor = 75, kMinor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_...
+      check(driver_.cuDeviceGetAttribute(&major, kMajor, handle), "compute capability");
+      check(driver_.cuDeviceGetAttribute(&minor, kMinor, handle), "compute capability");
+      device.architecture = architecture(nvrtc_, major * 10 + minor);
+      check(driver_.cuDevicePrimaryCtxRetain(&device.context, handle), "CUDA context");
+    }
+    void* now = nullptr;
+    check(driver_.cuCtxGetCurrent(&now), "CUDA context");
+    if (now != device.context) check(driver_.cuCtxSetCurrent(device.context), "CUDA context");
+    return device;
+  }
+
+  void* function(const Kernel& kernel, int number) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Device& device = current(number);
+    const ModuleName name = kernel.module();
+    auto found = device.functions.find(name);
+    if (found == device.functions.end()) {
+      const std::string image = cache_.get(nvrtc_, name, device.architecture);
+      void* module = nullptr;
+      check(driver_.cuModuleLoadData(&module, image.c_str()),
+            "the driver does not take the kernels compiled by NVRTC " + nvrtc_.version() + " for " +
+                device.architecture);
+      std::array<void*, kEntries> functions{};
+      for (uint32_t entry = 0; entry < kEntries; ++entry) {
+        if ((entry < kPasses) != name.passes) continue;
+        const char* entry_point = entry_name(static_cast<Entry>(entry));
+        check(driver_.cuModuleGetFunction(&functions[entry], module, entry_point), entry_point);
+      }
+      found = device.functions.emplace(name, functions).first;
+    }
+    return found->second[static_cast<uint32_t>(kernel.entry)];
+  }
+
+  Driver driver_;
+  Nvrtc nvrtc_;
+  DiskCache cache_;
+  std::mutex mutex_;
+  std::map<int, Device> devices_;
+};
+
+/// How parameters on CUDA devices are computed, decided once per process.
+struct Backend {
+  Runtime* runtime = nullptr;  // nullptr: tensor expressions
+  std::string reason;
+  bool by_choice = false;  // of the user, who need not be warned
+};
+
+/// Decides by IVON_CUDA_BACKEND (nvrtc or aten; unset: nvrtc where it can be loaded). Throws
+/// std::runtime_error where the variable names something else, or nvrtc and that cannot be had.
+inline Backend choose_backend(const char* wanted, const std::string& torch_folder) {
+  const std::string name = wanted == nullptr ? "" : wanted;
+  if (name == "aten") return {nullptr, "IVON_CUDA_BACKEND=aten", true};
+  if (!name.empty() && name != "nvrtc") {
+    throw std::runtime_error("ivon: IVON_CUDA_BACKEND must be nvrtc or aten, got '" + name +
+                             "'; unset it to take nvrtc where there is one");
+  }
+  try {
+    auto* runtime = new NvrtcRuntime(torch_folder);  // for the life of the process
+    return {runtime, runtime->describe(), true};
+  } catch (const std::runtime_error& error) {
+    if (name == "nvrtc") {
+      throw std::runtime_error(std::string("ivon: IVON_CUDA_BACKEND=nvrtc, but ") + error.what());
+    }
+    return {nullptr, error.what(), false};
+  }
+}
+
+inline const Backend& backend(const std::string& torch_folder) {
+  static const Backend chosen = choose_backend(std::getenv("IVON_CUDA_BACKEND"), torch_folder);
+  return chosen;
+}
+
+/// For tests: a runtime that takes tensors in the host's memory; null in programs.
+inline Runtime*& host_runtime() {
+  static Runtime* runtime = nullptr;
+  return runtime;
+}
+
+}  // namespace ivon::detail::cuda

@@ -1,0 +1,1108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Written by cmake/cuda_source.sh; do not edit. The text of the CUDA kernels, for NVRTC.
+#pragma once
+
+namespace ivon::detail::cuda {
+
+// clang-format off
+inline constexpr const char kSource[] =
+R"ivon(
+#define IVON_CUDA_TEXT 1
+#define IVON_ALWAYS_INLINE __forceinline__
+#define IVON_ROLLED _Pragma("unroll 1")
+namespace ivon::detail {
+using int32_t = int;
+using int64_t = long long;
+using uint16_t = unsigned short;
+using uint32_t = unsigned;
+using uint64_t = unsigned long long;
+}
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/coefficients.hpp"
+
+
+
+
+
+
+
+namespace ivon::detail {
+
+
+enum class FusedEstimate { kPrice, kGradSquared };
+
+
+struct PosteriorScale {
+  double ess = 1;           // lambda, > 0
+  double weight_decay = 0;  // delta, >= 0
+  double hess_floor = 0;    // smallest h that is written or read; hess_floor + weight_decay > 0
+
+  PosteriorScale() = default;
+
+
+
+
+  PosteriorScale(double ess_value, double weight_decay_value, double hess_init)
+      : ess(ess_value),
+        weight_decay(weight_decay_value),
+        hess_floor(0x1p-16 * weight_decay_value + 0x1p-40 * hess_init - weight_decay_value) {}
+};
+
+
+struct UpdateCoefficients {
+  PosteriorScale scale;
+  double beta1;
+  double rho;          // 1 - beta2, in double: in float32 1 - 0.99999f is 0.1 % off
+  double hess_clip;    // bound on |hhat - h| / (h + delta), > 0
+  double debias;       // 1 / (1 - beta1^t), or 1
+  double step_size;    // lr (h0 + delta), or lr
+  double clip_radius;  // bound on one element of the preconditioned step, > 0
+};
+
+}  // namespace ivon::detail
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/noise_key.hpp"
+
+
+
+
+
+
+namespace ivon::detail {
+
+inline constexpr int64_t kNoiseStreamId =
+    1;  // of docs/noise.md; changes with any bit of the stream
+inline constexpr int64_t kNoiseBlock = 4096;  // elements per block; a block can be made alone
+inline constexpr int64_t kCudaNoiseStreamId = 2;  // likewise, of parameters on CUDA devices
+inline constexpr uint32_t kCudaDomainBit = 8;     // keeps the two streams apart
+inline constexpr int64_t kMaxNoiseParameters = int64_t{1} << 24;  // width of the parameter index
+
+
+enum class NoiseDomain : uint32_t { kTraining = 0, kPrediction = 1 };
+
+
+struct NoiseKey {
+  uint64_t seed = 0;
+  NoiseDomain domain = NoiseDomain::kTraining;
+  uint64_t draw = 0;       // number of the sample within its domain
+  uint32_t parameter = 0;  // position among the optimizer's parameters, < kMaxNoiseParameters
+};
+
+}  // namespace ivon::detail
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/tasks.hpp"
+
+
+
+
+
+
+
+
+namespace ivon::detail {
+
+
+
+enum class Element { kFloat32, kFloat64, kBFloat16, kFloat16 };
+
+
+
+enum class StatisticFrom {
+  kTheta,  // theta - m, one sample
+  kNoise,  // theta - m made again from its noise (theta is too coarse, or m was written since)
+  kSums    // the sums over several samples
+};
+
+
+
+struct PosteriorArrays {
+  Element element;
+  void* mean;        // m as a module shows it, of type `element`
+  float* wide_mean;  // m in full precision for kBFloat16 and kFloat16, else nullptr. `mean` is its
+
+  void* hess;        // state
+  int64_t count;
+};
+
+
+struct Drawing {
+  NoiseKey noise;
+  PosteriorScale scale;
+};
+
+
+struct SampleTask {
+  PosteriorArrays posterior;
+  void* theta;  // element
+  Drawing drawing;
+};
+
+
+struct AccumulateTask {
+  PosteriorArrays posterior;
+  const void* theta;     // element; kTheta
+  const void* gradient;  // element
+  void* gradient_sum;    // state
+  void* statistic_sum;   // state
+  bool first;            // writes the sums instead
+  StatisticFrom from;    // kTheta or kNoise
+  Drawing drawing;       // kNoise
+};
+
+
+
+struct UpdateTask {
+  PosteriorArrays posterior;
+  void* momentum;             // state
+  const void* theta;          // element; kTheta
+  const void* gradient;       // element; kTheta and kNoise
+  const void* gradient_sum;   // state; kSums
+  const void* statistic_sum;  // state; kSums
+  double samples;             // kSums: the averages are sums / samples
+  StatisticFrom from;
+  Drawing drawing;  // kNoise
+  UpdateCoefficients coefficients;
+};
+
+inline int64_t block_count(int64_t count) { return (count + kNoiseBlock - 1) / kNoiseBlock; }
+inline int64_t block_size(int64_t count, int64_t block) {
+  const int64_t left = count - block * kNoiseBlock;
+  return left < kNoiseBlock ? left : kNoiseBlock;
+}
+
+}  // namespace ivon::detail
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/cuda/records.hpp"
+
+
+
+
+
+
+
+
+
+
+namespace ivon::detail::cuda {
+
+inline constexpr int64_t kChunk = 4096;       // elements that one thread block walks
+inline constexpr uint32_t kThreads = 256;     // of a thread block
+inline constexpr uint32_t kMaxSets = 16;      // that one launch takes
+inline constexpr uint32_t kPageBytes = 3072;  // of a table that one launch writes
+
+
+
+enum class Entry : uint32_t {
+  kSample,        // draws theta
+  kAccumulate,    // adds a sample to the sums
+  kUpdate,        // updates m, h and momentum
+  kStep,          // updates, then draws the next theta
+  kWritePage,     // writes a piece of a table
+  kListChunks,    // lists the chunks of a table of tasks
+  kCountUpdates,  // capturable: counts samples and updates
+  kFill           // writes normals
+};
+inline constexpr uint32_t kPasses = 4;
+inline constexpr uint32_t kEntries = 8;
+
+
+struct Task {
+  void* mean;           // element
+  float* wide_mean;     // bfloat16 and float16 only
+  void* hess;           // state
+  void* momentum;       // state
+  void* sampled;        // element; written by kSample and kStep
+  const void* theta;    // element; read with StatisticFrom::kTheta
+  void* gradient_sum;   // state
+  void* statistic_sum;  // state
+  int64_t* skipped;     // counts elements that were left alone
+  int64_t count;
+  int64_t first_chunk;  // chunks of the tasks before this one
+  int64_t* step;        // capturable: updates of this parameter, and after it the two doubles of
+
+  const double* lr;     // capturable: learning rate of its group
+  uint32_t parameter;   // of the noise
+  uint32_t set;         // of Launch::sets
+  uint32_t from;        // StatisticFrom
+  uint32_t first;       // kAccumulate: writes the sums instead of adding to them
+  uint32_t aligned;     // whether every array begins at a multiple of 16 bytes
+  uint32_t reserved;
+};
+
+
+struct Rates {
+  double debias;
+  double step_size;
+};
+
+
+
+struct Position {
+  uint64_t seed;
+  uint64_t draws[2];  // training, prediction
+};
+
+
+struct Set {
+  Drawing drawn;  // of the sample that the gradients belong to
+  Drawing next;   // of the sample to draw
+  UpdateCoefficients update;
+  double samples;     // kSums: the averages are sums / samples
+  double rate;        // capturable: step_size / lr
+  uint64_t debiased;  // capturable: whether momentum is debiased
+};
+
+
+struct Chunk {
+  uint32_t task;
+  uint32_t part;
+};
+
+
+struct Launch {
+  const Task* tasks;
+  const void* const* gradients;  // of each task
+  const Chunk* chunks;           // one a thread block
+  const Position* position;      // null unless capturable
+  Set sets[kMaxSets];
+};
+
+
+struct Page {
+  uint32_t* destination;
+  uint64_t words;
+  uint32_t data[kPageBytes / 4];
+};
+
+
+struct Listing {
+  const Task* tasks;
+  int64_t tasks_count;
+  Chunk* chunks;
+  int64_t chunks_count;
+};
+
+
+struct Counting {
+  Position* position;  // may be null
+  uint64_t draws[2];   // are added
+  const Task* tasks;   // of which each step is counted and its Rates computed
+  int64_t tasks_count;
+  Set sets[kMaxSets];
+};
+
+
+struct Filling {
+  NoiseKey noise;
+  float* out;
+  int64_t count;
+};
+
+inline int64_t chunks_of(int64_t count) { return (count + kChunk - 1) / kChunk; }
+
+}  // namespace ivon::detail::cuda
+)ivon"
+R"ivon(
+namespace ivon::detail::cuda {
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/cuda/element.inl"
+
+
+
+
+
+#if defined(IVON_CUDA_TEXT)
+IVON_ALWAYS_INLINE float add(float a, float b) { return __fadd_rn(a, b); }
+IVON_ALWAYS_INLINE float multiply(float a, float b) { return __fmul_rn(a, b); }
+IVON_ALWAYS_INLINE float divide(float a, float b) { return __fdiv_rn(a, b); }
+IVON_ALWAYS_INLINE float square_root(float a) { return __fsqrt_rn(a); }
+IVON_ALWAYS_INLINE float rounded_once(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+IVON_ALWAYS_INLINE double add(double a, double b) { return __dadd_rn(a, b); }
+IVON_ALWAYS_INLINE double multiply(double a, double b) { return __dmul_rn(a, b); }
+IVON_ALWAYS_INLINE double divide(double a, double b) { return __ddiv_rn(a, b); }
+IVON_ALWAYS_INLINE double square_root(double a) { return __dsqrt_rn(a); }
+IVON_ALWAYS_INLINE double rounded_once(double a, double b, double c) { return __fma_rn(a, b, c); }
+IVON_ALWAYS_INLINE uint32_t word_of(float a) { return __float_as_uint(a); }
+IVON_ALWAYS_INLINE float float_of(uint32_t a) { return __uint_as_float(a); }
+IVON_ALWAYS_INLINE uint32_t upper_word_of(double a) {
+  return static_cast<uint32_t>(__double2hiint(a));
+}
+IVON_ALWAYS_INLINE uint32_t widened_float16(uint32_t half) {
+  float wide;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(static_cast<uint16_t>(half)));
+  return word_of(wide);
+}
+IVON_ALWAYS_INLINE uint32_t narrowed_float16(uint32_t word) {
+  uint16_t half;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(float_of(word)));
+  return half;
+}
+#else
+template <class T>
+IVON_ALWAYS_INLINE T add(T a, T b) {
+  return a + b;
+}
+template <class T>
+IVON_ALWAYS_INLINE T multiply(T a, T b) {
+  return a * b;
+}
+template <class T>
+IVON_ALWAYS_INLINE T divide(T a, T b) {
+  return a / b;
+}
+IVON_ALWAYS_INLINE uint32_t word_of(float a) {
+  uint32_t word;
+  std::memcpy(&word, &a, sizeof(word));
+  return word;
+}
+IVON_ALWAYS_INLINE float float_of(uint32_t a) {
+  float x;
+  std::memcpy(&x, &a, sizeof(x));
+  return x;
+}
+IVON_ALWAYS_INLINE uint32_t upper_word_of(double a) {
+  uint64_t word;
+  std::memcpy(&word, &a, sizeof(word));
+  return static_cast<uint32_t>(word >> 32);
+}
+IVON_ALWAYS_INLINE uint32_t widened_float16(uint32_t half) { return widen_float16(half); }
+IVON_ALWAYS_INLINE uint32_t narrowed_float16(uint32_t word) { return narrow_float16(word); }
+#endif
+
+
+template <class T>
+struct One {
+  using Number = T;
+  T v;
+};
+using F = One<float>;
+using D = One<double>;
+using U = One<uint32_t>;
+using H = One<uint16_t>;
+struct M {
+  bool v;
+};
+
+template <class T>
+IVON_ALWAYS_INLINE One<T> set(T x) {
+  return {x};
+}
+template <class T>
+IVON_ALWAYS_INLINE One<T> operator+(One<T> a, One<T> b) {
+  return {add(a.v, b.v)};
+}
+template <class T>
+IVON_ALWAYS_INLINE One<T> operator-(One<T> a, One<T> b) {
+  return {add(a.v, -b.v)};
+}
+template <class T>
+IVON_ALWAYS_INLINE One<T> operator*(One<T> a, One<T> b) {
+  return {multiply(a.v, b.v)};
+}
+template <class T>
+IVON_ALWAYS_INLINE One<T> operator/(One<T> a, One<T> b) {
+  return {divide(a.v, b.v)};
+}
+template <class T>
+IVON_ALWAYS_INLINE One<T> fma(One<T> a, One<T> b, One<T> c) {
+  return {rounded_once(a.v, b.v, c.v)};
+}
+template <class T>
+IVON_ALWAYS_INLINE One<T> fnma(One<T> a, One<T> b, One<T> c) {
+  return {rounded_once(-a.v, b.v, c.v)};
+}
+template <class T>
+IVON_ALWAYS_INLINE One<T> fms(One<T> a, One<T> b, One<T> c) {
+  return {rounded_once(a.v, b.v, -c.v)};
+}
+template <class T>
+IVON_ALWAYS_INLINE One<T> sqrt(One<T> a) {
+  return {square_root(a.v)};
+}
+
+template <class T>
+IVON_ALWAYS_INLINE One<T> max(One<T> a, One<T> b) {
+  return a.v > b.v ? a : b;
+}
+template <class T>
+IVON_ALWAYS_INLINE One<T> min(One<T> a, One<T> b) {
+  return a.v < b.v ? a : b;
+}
+
+IVON_ALWAYS_INLINE U operator+(U a, U b) { return {a.v + b.v}; }
+IVON_ALWAYS_INLINE U operator-(U a, U b) { return {a.v - b.v}; }
+IVON_ALWAYS_INLINE U operator^(U a, U b) { return {a.v ^ b.v}; }
+IVON_ALWAYS_INLINE U operator&(U a, U b) { return {a.v & b.v}; }
+template <int n>
+IVON_ALWAYS_INLINE U shift_left(U a) {
+  return {a.v << n};
+}
+template <int n>
+IVON_ALWAYS_INLINE U shift_right(U a) {
+  return {a.v >> n};
+}
+template <int n>
+IVON_ALWAYS_INLINE U shift_right_signed(U a) {
+  return {static_cast<uint32_t>(static_cast<int32_t>(a.v) >> n)};
+}
+IVON_ALWAYS_INLINE void multiply_wide(U a, uint32_t b, U& high, U& low) {
+  const uint64_t product = uint64_t{b} * a.v;
+  high.v = static_cast<uint32_t>(product >> 32);
+  low.v = static_cast<uint32_t>(product);
+}
+IVON_ALWAYS_INLINE F float_of_int(U a) { return {static_cast<float>(static_cast<int32_t>(a.v))}; }
+IVON_ALWAYS_INLINE F as_floats(U a) { return {float_of(a.v)}; }
+IVON_ALWAYS_INLINE U as_words(F a) { return {word_of(a.v)}; }
+
+IVON_ALWAYS_INLINE U upper_words(F a) { return as_words(a); }
+IVON_ALWAYS_INLINE U upper_words(D a) { return {upper_word_of(a.v)}; }
+
+IVON_ALWAYS_INLINE U extend(H a) { return {a.v}; }
+IVON_ALWAYS_INLINE H truncate(U a) { return {static_cast<uint16_t>(a.v)}; }
+IVON_ALWAYS_INLINE F widen_float16(H a) { return as_floats(U{widened_float16(a.v)}); }
+IVON_ALWAYS_INLINE H narrow_float16(F a) { return truncate(U{narrowed_float16(word_of(a.v))}); }
+
+template <class T>
+IVON_ALWAYS_INLINE M equal(One<T> a, One<T> b) {
+  return {a.v == b.v};
+}
+IVON_ALWAYS_INLINE M at_least(U a, U b) { return {a.v >= b.v}; }
+template <class T>
+IVON_ALWAYS_INLINE One<T> select(M mark, One<T> yes, One<T> no) {
+  return mark.v ? yes : no;
+}
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/half.inl"
+
+
+
+
+IVON_ALWAYS_INLINE F widen_bfloat16(H halves) { return as_floats(shift_left<16>(extend(halves))); }
+
+IVON_ALWAYS_INLINE H narrow_bfloat16(F x) {
+  const U word = as_words(x);
+  const U odd = shift_right<16>(word) & set(1u);
+  const U rounded = shift_right<16>(word + set(0x7FFFu) + odd);
+  const M nan = at_least(word & set(0x7FFFFFFFu), set(0x7F800001u));
+  return truncate(select(nan, set(0x7FC0u), rounded));
+}
+
+template <Element element>
+IVON_ALWAYS_INLINE F widen(H halves) {
+  return element == Element::kBFloat16 ? widen_bfloat16(halves) : widen_float16(halves);
+}
+template <Element element>
+IVON_ALWAYS_INLINE H narrow(F x) {
+  return element == Element::kBFloat16 ? narrow_bfloat16(x) : narrow_float16(x);
+}
+
+
+
+template <Element element>
+IVON_ALWAYS_INLINE F adopted(F wide, F shown) {
+  return select(equal(widen<element>(narrow<element>(wide)), shown), wide, shown);
+}
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/math.inl"
+
+
+
+
+
+
+
+
+
+template <class V>
+IVON_ALWAYS_INLINE V all(double x) {
+  return set(static_cast<typename V::Number>(x));
+}
+
+
+template <class V>
+struct Scale {
+  V ess, delta, floor;
+  IVON_ALWAYS_INLINE explicit Scale(const PosteriorScale& scale)
+      : ess(all<V>(scale.ess)),
+        delta(all<V>(scale.weight_decay)),
+        floor(all<V>(scale.hess_floor)) {}
+};
+
+
+template <class V>
+IVON_ALWAYS_INLINE V deviation(V h, V normal, const Scale<V>& scale) {
+  return normal / sqrt((max(h, scale.floor) + scale.delta) * scale.ess);
+}
+
+
+template <class V>
+struct Coefficients {
+  Scale<V> scale;
+  V beta1, one_minus_beta1, rho, hess_clip, minus_hess_clip, debias, step_size, clip, minus_clip;
+  IVON_ALWAYS_INLINE explicit Coefficients(const UpdateCoefficients& c)
+      : scale(c.scale),
+        beta1(all<V>(c.beta1)),
+        one_minus_beta1(all<V>(1.0 - c.beta1)),
+        rho(all<V>(c.rho)),
+        hess_clip(all<V>(c.hess_clip)),
+        minus_hess_clip(all<V>(-c.hess_clip)),
+        debias(all<V>(c.debias)),
+        step_size(all<V>(c.step_size)),
+        clip(all<V>(c.clip_radius)),
+        minus_clip(all<V>(-c.clip_radius)) {}
+};
+
+
+
+template <class V>
+IVON_ALWAYS_INLINE M not_finite(V a, V b, V c, V d) {
+  const U magnitude = set(0x7FFFFFFFu);
+  const U largest = max(max(upper_words(a) & magnitude, upper_words(b) & magnitude),
+                        max(upper_words(c) & magnitude, upper_words(d) & magnitude));
+  return at_least(largest, set(sizeof(typename V::Number) == 4 ? 0x7F800000u : 0x7FF00000u));
+}
+
+
+template <FusedEstimate estimate, class V>
+IVON_ALWAYS_INLINE V statistic(V theta_minus_m, V gradient) {
+  return (estimate == FusedEstimate::kPrice ? theta_minus_m : gradient) * gradient;
+}
+
+
+template <FusedEstimate estimate, class V>
+IVON_ALWAYS_INLINE V add_statistic(V sum, V theta_minus_m, V gradient) {
+  return fma(estimate == FusedEstimate::kPrice ? theta_minus_m : gradient, gradient, sum);
+}
+
+
+
+template <FusedEstimate estimate, class V>
+IVON_ALWAYS_INLINE M update(V& m, V& h, V& g, V average, V gradient, const Coefficients<V>& c) {
+  const V old_h = max(h, c.scale.floor);
+  const V s = old_h + c.scale.delta;
+  const V hhat_over_ess = estimate == FusedEstimate::kPrice ? s * average : average;
+  const V change = fms(hhat_over_ess, c.scale.ess, old_h);  // hhat - h
+
+
+  const V u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.rho;
+  h = max(fma(u, fma(u / s, all<V>(0.5), all<V>(1.0)), old_h), c.scale.floor);
+  g = fma(g, c.beta1, gradient * c.one_minus_beta1);
+  const V direction = fma(g, c.debias, m * c.scale.delta) / (h + c.scale.delta);
+  m = fnma(min(max(direction, c.minus_clip), c.clip), c.step_size, m);
+  return not_finite(change, h, g, m);
+}
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/box_muller.inl"
+
+
+
+
+
+
+IVON_ALWAYS_INLINE void philox4x32_10(U (&counter)[4], uint32_t key0, uint32_t key1) {
+  for (int round = 0; round < 10; ++round) {
+    U high0, low0, high1, low1;
+    multiply_wide(counter[0], 0xD2511F53u, high0, low0);
+    multiply_wide(counter[2], 0xCD9E8D57u, high1, low1);
+    counter[0] = high1 ^ counter[1] ^ set(key0);
+    counter[1] = low1;
+    counter[2] = high0 ^ counter[3] ^ set(key1);
+    counter[3] = low0;
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+}
+
+
+
+IVON_ALWAYS_INLINE F box_muller_radius(U word) {
+  const F high = float_of_int(shift_right<16>(word));
+  const F low = float_of_int(word & set(0xFFFFu)) + set(0.5f);
+  const U scaled = as_words(fma(high, set(65536.0f), low)) - set(0x3F3504F3u);  // 1/sqrt(2)
+  const F exponent = float_of_int(set(32u) - shift_right_signed<23>(scaled));
+  const F f = as_floats((scaled & set(0x007FFFFFu)) + set(0x3F3504F3u)) - set(1.0f);
+  F q = set(0x1.65f14cp-4f);
+  q = fma(q, f, set(-0x1.2505c6p-3f));
+  q = fma(q, f, set(0x1.317ca6p-3f));
+  q = fma(q, f, set(-0x1.535c28p-3f));
+  q = fma(q, f, set(0x1.98d3a0p-3f));
+  q = fma(q, f, set(-0x1.0004a8p-2f));
+  q = fma(q, f, set(0x1.5556f0p-2f));
+  q = fma(q, f, set(-0x1.fffffap-2f));
+  q = fma(q, f, set(1.0f));
+  const F minus_log = fms(exponent, set(0x1.62e430p-1f), f * q);  // ln 2
+  return sqrt(minus_log + minus_log);
+}
+
+
+
+IVON_ALWAYS_INLINE void box_muller_direction(U word, F& cosine, F& sine) {
+  const F y = float_of_int(word) * set(0x1p-32f);
+  const F z = y * y;
+  F s = set(0x1.3911f8p-4f);
+  s = fma(s, z, set(-0x1.31fbf0p-1f));
+  s = fma(s, z, set(0x1.466504p+1f));
+  s = fma(s, z, set(-0x1.4abba2p+2f));
+  s = fma(s, z, set(0x1.921fb4p+1f));
+  F c = set(0x1.c02a34p-3f);
+  c = fma(c, z, set(-0x1.54dca0p+0f));
+  c = fma(c, z, set(0x1.03bc26p+2f));
+  c = fma(c, z, set(-0x1.3bd39cp+2f));
+  c = fma(c, z, set(0x1.fffffep-1f));
+  cosine = as_floats(as_words(c) ^ shift_left<31>(word));
+  sine = y * s;
+}
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/cuda/passes.inl"
+
+
+
+
+
+
+
+
+
+#if defined(IVON_CUDA_TEXT)
+IVON_ALWAYS_INLINE void add_to(int64_t* counter, int64_t count) {
+  atomicAdd(reinterpret_cast<uint64_t*>(counter), static_cast<uint64_t>(count));
+}
+#else
+inline void add_to(int64_t* counter, int64_t count) { *counter += count; }
+#endif
+
+
+
+template <Element element>
+struct Types {  // float32
+  using Stored = float;
+  using State = float;
+  using V = F;
+};
+template <>
+struct Types<Element::kFloat64> {
+  using Stored = double;
+  using State = double;
+  using V = D;
+};
+template <>
+struct Types<Element::kBFloat16> {
+  using Stored = uint16_t;
+  using State = float;
+  using V = F;
+};
+template <>
+struct Types<Element::kFloat16> {
+  using Stored = uint16_t;
+  using State = float;
+  using V = F;
+};
+
+
+template <Element element>
+inline constexpr int kGroup = sizeof(typename Types<element>::Stored) == 2 ? 8 : 4;
+
+struct alignas(16) Sixteen {
+  uint32_t words[4];
+};
+
+
+struct Reach {
+  int64_t begin;
+  int size;
+  bool whole;  // all of the group, and 16-byte accesses are allowed
+};
+
+template <int n, class T>
+IVON_ALWAYS_INLINE void load_group(const void* array, const Reach& reach, T (&out)[n]) {
+  const T* from = static_cast<const T*>(array) + reach.begin;
+  if (reach.whole) {
+    constexpr int kEach = 16 / sizeof(T);
+    for (int i = 0; i < n; i += kEach) {
+      const Sixteen piece = *reinterpret_cast<const Sixteen*>(from + i);
+      memcpy(&out[i], &piece, 16);
+    }
+    return;
+  }
+  for (int i = 0; i < n; ++i) out[i] = i < reach.size ? from[i] : T{};
+}
+
+template <int n, class T>
+IVON_ALWAYS_INLINE void store_group(void* array, const Reach& reach, const T (&values)[n]) {
+  T* to = static_cast<T*>(array) + reach.begin;
+  if (reach.whole) {
+    constexpr int kEach = 16 / sizeof(T);
+    for (int i = 0; i < n; i += kEach) {
+      Sixteen piece;
+      memcpy(&piece, &values[i], 16);
+      *reinterpret_cast<Sixteen*>(to + i) = piece;
+    }
+    return;
+  }
+  for (int i = 0; i < n; ++i) {
+    if (i < reach.size) to[i] = values[i];
+  }
+}
+
+
+template <Element element, class State, int n>
+IVON_ALWAYS_INLINE void load_widened(const void* array, const Reach& reach, State (&out)[n]) {
+  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+    uint16_t halves[n];
+    load_group(array, reach, halves);
+    for (int i = 0; i < n; ++i) out[i] = widen<element>(H{halves[i]}).v;
+  } else {
+    load_group(array, reach, out);
+  }
+}
+template <Element element, class State, int n>
+IVON_ALWAYS_INLINE void store_narrowed(void* array, const Reach& reach, const State (&values)[n]) {
+  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+    uint16_t halves[n];
+    for (int i = 0; i < n; ++i) halves[i] = narrow<element>(F{values[i]}).v;
+    store_group(array, reach, halves);
+  } else {
+    store_group(array, reach, values);
+  }
+}
+
+
+template <Element element, class State, int n>
+IVON_ALWAYS_INLINE void load_mean(const Task& task, const Reach& reach, State (&out)[n]) {
+  load_widened<element>(task.mean, reach, out);
+  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+    float wide[n];
+    load_group(task.wide_mean, reach, wide);
+    for (int i = 0; i < n; ++i) out[i] = adopted<element>(F{wide[i]}, F{out[i]}).v;
+  }
+}
+template <Element element, class State, int n>
+IVON_ALWAYS_INLINE void store_mean(const Task& task, const Reach& reach, const State (&values)[n]) {
+  store_narrowed<element>(task.mean, reach, values);
+  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+    store_group(task.wide_mean, reach, values);
+  }
+}
+
+
+
+
+IVON_ALWAYS_INLINE NoiseKey resolved(NoiseKey key, const Position* position, uint32_t parameter) {
+  key.parameter = parameter;
+  if (position != nullptr) {
+    key.seed = position->seed;
+    key.draw += position->draws[static_cast<uint32_t>(key.domain)];
+  }
+  return key;
+}
+
+
+IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, F (&out)[4]) {
+
+  U words[4] = {{static_cast<uint32_t>(quad)},
+                {key.parameter + (static_cast<uint32_t>(quad >> 32) << 24) +
+                 ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28)},
+                {static_cast<uint32_t>(key.draw)},
+                {static_cast<uint32_t>(key.draw >> 32)}};
+  philox4x32_10(words, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
+  for (int pair = 0; pair < 4; pair += 2) {
+    const F radius = box_muller_radius(words[pair]);
+    F cosine, sine;
+    box_muller_direction(words[pair + 1], cosine, sine);
+    out[pair] = radius * cosine;
+    out[pair + 1] = radius * sine;
+  }
+}
+
+template <int n>
+IVON_ALWAYS_INLINE void normal_group(const NoiseKey& key, int64_t begin, F (&out)[n]) {
+  for (int i = 0; i < n; i += 4) {
+    F quad[4];
+    normal_quad(key, static_cast<uint64_t>(begin + i) / 4, quad);
+    for (int j = 0; j < 4; ++j) out[i + j] = quad[j];
+  }
+}
+
+IVON_ALWAYS_INLINE F widened(F normal, F /*type*/) { return normal; }
+IVON_ALWAYS_INLINE D widened(F normal, D /*type*/) { return {static_cast<double>(normal.v)}; }
+
+
+
+
+template <int group, class Work>
+IVON_ALWAYS_INLINE void for_groups(const Task& task, const Chunk& chunk, uint32_t thread,
+                                   const Work& work) {
+  const int64_t begin = static_cast<int64_t>(chunk.part) * kChunk;
+  const int64_t left = task.count - begin;
+  const int64_t end = begin + (left < kChunk ? left : kChunk);
+  IVON_ROLLED
+  for (int64_t i = begin + static_cast<int64_t>(thread) * group; i < end; i += kThreads * group) {
+    const int64_t size = end - i;
+    const bool full = size >= group;
+    work(Reach{i, full ? group : static_cast<int>(size), full && task.aligned != 0});
+  }
+}
+
+template <Element element>
+IVON_ALWAYS_INLINE void sample_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
+  using State = typename Types<element>::State;
+  using V = typename Types<element>::V;
+  constexpr int n = kGroup<element>;
+  const Chunk chunk = launch.chunks[block];
+  const Task& task = launch.tasks[chunk.task];
+  const Set& shared = launch.sets[task.set];
+  const NoiseKey key = resolved(shared.next.noise, launch.position, task.parameter);
+  const Scale<V> scale(shared.next.scale);
+  for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
+    State m[n], h[n];
+    load_mean<element>(task, reach, m);
+    load_group(task.hess, reach, h);
+    F normals[n];
+    normal_group(key, reach.begin, normals);
+    for (int i = 0; i < n; ++i) {
+      m[i] = (V{m[i]} + deviation(V{h[i]}, widened(normals[i], V{}), scale)).v;
+    }
+    store_narrowed<element>(task.sampled, reach, m);
+  });
+}
+
+
+template <Element element, FusedEstimate estimate, class State, int n>
+IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, const NoiseKey& key,
+                                       const Scale<typename Types<element>::V>& scale,
+                                       const State (&m)[n], const State (&h)[n], State (&out)[n]) {
+  using V = typename Types<element>::V;
+  if constexpr (estimate == FusedEstimate::kPrice) {
+    if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
+      F normals[n];
+      normal_group(key, reach.begin, normals);
+      for (int i = 0; i < n; ++i) {
+        out[i] = deviation(V{h[i]}, widened(normals[i], V{}), scale).v;
+      }
+    } else {
+      load_widened<element>(task.theta, reach, out);
+      for (int i = 0; i < n; ++i) out[i] = (V{out[i]} - V{m[i]}).v;
+    }
+  }
+}
+
+template <Element element, FusedEstimate estimate>
+IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
+  using State = typename Types<element>::State;
+  using V = typename Types<element>::V;
+  constexpr int n = kGroup<element>;
+  const Chunk chunk = launch.chunks[block];
+  const Task& task = launch.tasks[chunk.task];
+  const Set& shared = launch.sets[task.set];
+  const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
+  const Scale<V> scale(shared.drawn.scale);
+  for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
+    State m[n] = {}, h[n] = {}, of[n] = {}, gradient[n], sum[n], statistics[n];
+    if constexpr (estimate == FusedEstimate::kPrice) {
+      if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
+        load_group(task.hess, reach, h);
+      } else {
+        load_mean<element>(task, reach, m);
+      }
+    }
+    load_widened<element>(launch.gradients[chunk.task], reach, gradient);
+    load_deviation<element, estimate>(task, reach, key, scale, m, h, of);
+    if (task.first != 0) {
+      for (int i = 0; i < n; ++i) {
+        sum[i] = gradient[i];
+        statistics[i] = statistic<estimate>(V{of[i]}, V{gradient[i]}).v;
+      }
+    } else {
+      load_group(task.gradient_sum, reach, sum);
+      load_group(task.statistic_sum, reach, statistics);
+      for (int i = 0; i < n; ++i) {
+        sum[i] = (V{sum[i]} + V{gradient[i]}).v;
+        statistics[i] = add_statistic<estimate>(V{statistics[i]}, V{of[i]}, V{gradient[i]}).v;
+      }
+    }
+    store_group(task.gradient_sum, reach, sum);
+    store_group(task.statistic_sum, reach, statistics);
+  });
+}
+
+
+template <Element element, FusedEstimate estimate, bool draws>
+IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
+  using State = typename Types<element>::State;
+  using V = typename Types<element>::V;
+  constexpr int n = kGroup<element>;
+  const Chunk chunk = launch.chunks[block];
+  const Task& task = launch.tasks[chunk.task];
+  const Set& shared = launch.sets[task.set];
+  UpdateCoefficients coefficients = shared.update;
+  if (task.step != nullptr) {
+    const Rates& rates = *reinterpret_cast<const Rates*>(task.step + 1);
+    coefficients.debias = rates.debias;
+    coefficients.step_size = rates.step_size;
+  }
+  const Coefficients<V> c(coefficients);
+  const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
+  const Scale<V> scale(shared.drawn.scale);
+  const NoiseKey next_key = resolved(shared.next.noise, launch.position, task.parameter);
+  const Scale<V> next_scale(shared.next.scale);
+  const bool summed = task.from == static_cast<uint32_t>(StatisticFrom::kSums);
+  const V samples = set(static_cast<State>(shared.samples));
+  int64_t skipped = 0;
+  for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
+    State m[n], h[n], g[n], average[n] = {}, gradient[n];
+    load_mean<element>(task, reach, m);
+    load_group(task.hess, reach, h);
+    load_group(task.momentum, reach, g);
+    if (summed) {
+      load_group(task.gradient_sum, reach, gradient);
+      load_group(task.statistic_sum, reach, average);
+      for (int i = 0; i < n; ++i) {
+        average[i] = (V{average[i]} / samples).v;
+        gradient[i] = (V{gradient[i]} / samples).v;
+      }
+    } else {
+      load_widened<element>(launch.gradients[chunk.task], reach, gradient);
+      load_deviation<element, estimate>(task, reach, key, scale, m, h, average);
+      for (int i = 0; i < n; ++i) {
+        average[i] = statistic<estimate>(V{average[i]}, V{gradient[i]}).v;
+      }
+    }
+    for (int i = 0; i < n; ++i) {
+      V new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
+      const M keep = update<estimate>(new_m, new_h, new_g, V{average[i]}, V{gradient[i]}, c);
+      if (keep.v) {
+        skipped += i < reach.size ? 1 : 0;
+      } else {
+        m[i] = new_m.v;
+        h[i] = new_h.v;
+        g[i] = new_g.v;
+      }
+    }
+    store_mean<element>(task, reach, m);
+    store_group(task.hess, reach, h);
+    store_group(task.momentum, reach, g);
+    if constexpr (draws) {
+      F normals[n];
+      normal_group(next_key, reach.begin, normals);
+      for (int i = 0; i < n; ++i) {
+        m[i] = (V{m[i]} + deviation(V{h[i]}, widened(normals[i], V{}), next_scale)).v;
+      }
+      store_narrowed<element>(task.sampled, reach, m);
+    }
+  });
+  if (skipped != 0) add_to(task.skipped, skipped);
+}
+
+template <Entry pass, Element element, FusedEstimate estimate>
+IVON_ALWAYS_INLINE void run_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
+  if constexpr (pass == Entry::kSample) sample_chunk<element>(launch, block, thread);
+  if constexpr (pass == Entry::kAccumulate) {
+    accumulate_chunk<element, estimate>(launch, block, thread);
+  }
+  if constexpr (pass == Entry::kUpdate) {
+    update_chunk<element, estimate, false>(launch, block, thread);
+  }
+  if constexpr (pass == Entry::kStep) update_chunk<element, estimate, true>(launch, block, thread);
+}
+
+
+
+
+IVON_ALWAYS_INLINE void write_page(const Page& page, uint64_t thread) {
+  if (thread < page.words) page.destination[thread] = page.data[thread];
+}
+
+
+IVON_ALWAYS_INLINE void list_chunk(const Listing& listing, int64_t index) {
+  if (index >= listing.chunks_count) return;
+  int64_t low = 0, high = listing.tasks_count;
+  while (high - low > 1) {
+    const int64_t middle = (low + high) / 2;
+    if (listing.tasks[middle].first_chunk <= index) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  listing.chunks[index] = {static_cast<uint32_t>(low),
+                           static_cast<uint32_t>(index - listing.tasks[low].first_chunk)};
+}
+
+
+IVON_ALWAYS_INLINE void count_updates(const Counting& counting, int64_t thread) {
+  if (thread == 0 && counting.position != nullptr) {
+    counting.position->draws[0] += counting.draws[0];
+    counting.position->draws[1] += counting.draws[1];
+  }
+  if (thread >= counting.tasks_count) return;
+  const Task& task = counting.tasks[thread];
+  const Set& shared = counting.sets[task.set];
+  const int64_t step = ++*task.step;
+  Rates& rates = *reinterpret_cast<Rates*>(task.step + 1);
+  rates.debias = shared.debiased != 0
+                     ? 1.0 / (1.0 - pow(shared.update.beta1, static_cast<double>(step)))
+                     : 1.0;
+  rates.step_size = *task.lr * shared.rate;
+}
+
+IVON_ALWAYS_INLINE void fill_quad(const Filling& filling, uint64_t quad) {
+  const auto begin = static_cast<int64_t>(quad * 4);
+  if (begin >= filling.count) return;
+  F normals[4];
+  normal_quad(filling.noise, quad, normals);
+  for (int i = 0; i < 4 && begin + i < filling.count; ++i) filling.out[begin + i] = normals[i].v;
+}
+)ivon"
+R"ivon(
+}
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/cuda/entries.inl"
+
+
+
+
+#if defined(IVON_ELEMENT)
+#define IVON_PASS(name, pass)                                                               \
+  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, 2)             \
+      name(const __grid_constant__ ivon::detail::cuda::Launch launch) {                     \
+    ivon::detail::cuda::run_chunk<ivon::detail::cuda::Entry::pass,                           \
+                                  static_cast<ivon::detail::Element>(IVON_ELEMENT),         \
+                                  static_cast<ivon::detail::FusedEstimate>(IVON_ESTIMATE)>( \
+        launch, blockIdx.x, threadIdx.x);                                                   \
+  }
+IVON_PASS(ivon_sample, kSample)
+IVON_PASS(ivon_accumulate, kAccumulate)
+IVON_PASS(ivon_update, kUpdate)
+IVON_PASS(ivon_step, kStep)
+#else
+#define IVON_THREAD (static_cast<ivon::detail::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x)
+extern "C" __global__ void ivon_write_page(const __grid_constant__ ivon::detail::cuda::Page page) {
+  ivon::detail::cuda::write_page(page, IVON_THREAD);
+}
+extern "C" __global__ void ivon_list_chunks(
+    const __grid_constant__ ivon::detail::cuda::Listing listing) {
+  ivon::detail::cuda::list_chunk(listing, IVON_THREAD);
+}
+extern "C" __global__ void ivon_count_updates(
+    const __grid_constant__ ivon::detail::cuda::Counting counting) {
+  ivon::detail::cuda::count_updates(counting, IVON_THREAD);
+}
+extern "C" __global__ void ivon_fill(const __grid_constant__ ivon::detail::cuda::Filling filling) {
+  ivon::detail::cuda::fill_quad(filling, IVON_THREAD);
+}
+#endif
+)ivon"
+;
+// clang-format on
+
+}  // namespace ivon::detail::cuda
