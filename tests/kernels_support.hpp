@@ -225,17 +225,21 @@ class Parameter {
     const SampleTask task = sample_task(scale);
     for (int64_t b = 0; b < block_count(count_); ++b) sample_block(isa, task, b);
   }
+  AccumulateTask accumulate_task(const PosteriorScale& scale, StatisticFrom from,
+                                 bool first) const {
+    return {posterior(),
+            from == StatisticFrom::kTheta ? data(kTheta) : nullptr,
+            data(kGradient),
+            data(kGradientSum),
+            data(kStatisticSum),
+            first,
+            from,
+            {kKey, scale}};
+  }
   template <FusedEstimate estimate>
   void accumulate(Isa isa, const PosteriorScale& scale, StatisticFrom from, bool first) {
-    const bool needs_theta = estimate == FusedEstimate::kPrice && from == StatisticFrom::kTheta;
-    const AccumulateTask task{posterior(),
-                              needs_theta ? data(kTheta) : nullptr,
-                              data(kGradient),
-                              data(kGradientSum),
-                              data(kStatisticSum),
-                              first,
-                              from,
-                              {kKey, scale}};
+    AccumulateTask task = accumulate_task(scale, from, first);
+    if (estimate == FusedEstimate::kGradSquared) task.theta = nullptr;
     for (int64_t b = 0; b < block_count(count_); ++b) accumulate_block<estimate>(isa, task, b);
   }
   // `from` names what is read; the rest is null.

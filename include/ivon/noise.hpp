@@ -31,12 +31,10 @@ struct NoiseStream {
   NoiseKey training_sample() const {
     return NoiseKey{seed, NoiseDomain::kTraining, training_draws, 0};
   }
-  NoiseStream() = default;
-  explicit NoiseStream(uint64_t of_seed) : seed(of_seed) {}
-  explicit NoiseStream(const cuda::Position& position)
-      : seed(position.seed),
-        training_draws(position.draws[0]),
-        prediction_draws(position.draws[1]) {}
+  /// As the CUDA kernels know it.
+  static NoiseStream at(const cuda::Position& position) {
+    return {position.seed, position.draws[0], position.draws[1]};
+  }
   cuda::Position position() const { return {seed, {training_draws, prediction_draws}}; }
 
   uint64_t drawn(NoiseDomain domain) const {

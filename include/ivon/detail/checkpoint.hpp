@@ -140,9 +140,8 @@ inline Checkpoint Checkpoint::read(torch::serialize::InputArchive& archive) {
     return static_cast<uint64_t>(read_value(root, key).toInt());
   };
   checkpoint.estimator = read_value(root, "estimator").toStringRef();
-  checkpoint.noise = NoiseStream(
-      cuda::Position{unsigned_value("seed"),
-                     {unsigned_value("training_draws"), unsigned_value("prediction_draws")}});
+  checkpoint.noise = {unsigned_value("seed"), unsigned_value("training_draws"),
+                      unsigned_value("prediction_draws")};
   checkpoint.skipped = read_value(root, "skipped_elements").toInt();
   auto default_options = read_nested(root, "defaults");
   checkpoint.defaults.serialize(default_options);

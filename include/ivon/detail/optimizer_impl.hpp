@@ -225,7 +225,7 @@ void IVON<E>::settle_noise(const detail::NoiseStream& noise) {
 // capturable: replays have moved the devices' positions; waits for them.
 template <class E>
 detail::NoiseStream IVON<E>::noise_now() const {
-  return detail::NoiseStream(core().cuda().read());
+  return detail::NoiseStream::at(core().cuda().read());
 }
 
 // capturable: the step count that lies on the parameter's device, waiting for it; else -1.
