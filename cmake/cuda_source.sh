@@ -28,7 +28,7 @@ namespace ivon::detail::cuda {
 inline constexpr const char kSource[] =
 R"ivon(
 #define IVON_CUDA_TEXT 1
-#define IVON_ALWAYS_INLINE __forceinline__
+#define IVON_ALWAYS_INLINE __device__ __forceinline__
 #define IVON_ROLLED _Pragma("unroll 1")
 namespace ivon::detail {
 using int32_t = int;
@@ -41,7 +41,7 @@ using uint64_t = unsigned long long;
 TEXT
 text coefficients.hpp noise_key.hpp tasks.hpp cuda/records.hpp
 printf 'R"ivon(\nnamespace ivon::detail::cuda {\n)ivon"\n'
-text cuda/element.inl half.inl math.inl box_muller.inl cuda/passes.inl
+text cuda/element.inl half.inl math.inl box_muller.inl cuda/passes.inl cuda/service.inl
 printf 'R"ivon(\n}\n)ivon"\n'
 text cuda/entries.inl
 cat <<'TEXT'

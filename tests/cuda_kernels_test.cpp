@@ -293,4 +293,33 @@ TEST(CudaKernels, ManyParametersInOneLaunch) {
   }
 }
 
+// The last chunk of a parameter of more than 2^32 elements, whose other chunks are nowhere.
+TEST(CudaKernels, OffsetsBeyond32Bits) {
+  constexpr int64_t kCount = (int64_t{1} << 32) + 2 * kChunk + 13;
+  constexpr int64_t kBegin = kCount - 13 - kChunk;  // of the last two chunks
+  constexpr size_t kHere = kChunk + 13;
+  std::vector<uint16_t> means(kHere, 0), thetas(kHere, 0);
+  std::vector<float> wide(kHere, 0.0f), hessians(kHere, 1.0f);
+  const auto as_if_whole = [](auto& array) {
+    return reinterpret_cast<char*>(array.data()) -
+           kBegin * static_cast<int64_t>(sizeof(array.front()));
+  };
+  Work work;
+  put(work, SampleTask{{Element::kBFloat16, as_if_whole(means),
+                        reinterpret_cast<float*>(as_if_whole(wide)), as_if_whole(hessians), kCount},
+                       as_if_whole(thetas),
+                       {kKey, PosteriorScale(1, 0, 1)}});
+  const Chunk chunks[] = {{0, kBegin / kChunk}, {0, kBegin / kChunk + 1}};
+  Launch launch{};
+  launch.tasks = &work.task;
+  launch.chunks = chunks;
+  launch.sets[0] = work.shared;
+  host().launch({Entry::kSample, Element::kBFloat16}, {}, 2, &launch);
+  std::vector<float> expected(kHere);
+  fill_normal_cuda(kKey, kBegin / kNoiseBlock, expected.data(), kHere);
+  for (size_t i = 0; i < kHere; ++i) {
+    ASSERT_EQ(thetas[i], half_bits(Element::kBFloat16, expected[i])) << "element " << i;
+  }
+}
+
 }  // namespace

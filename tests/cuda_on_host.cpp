@@ -20,6 +20,7 @@ namespace ivon::detail::cuda {
 #include <ivon/kernels/math.inl>
 #include <ivon/kernels/box_muller.inl>
 #include <ivon/kernels/cuda/passes.inl>
+#include <ivon/kernels/cuda/service.inl>
 // clang-format on
 }  // namespace ivon::detail::cuda
 IVON_END_PRECISE

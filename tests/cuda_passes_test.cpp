@@ -292,6 +292,12 @@ TEST(CudaPasses, AFailureInOnePassLosesNothing) {
   }
 }
 
+TEST(CudaPasses, InfoWithoutADevice) {
+  if (at::hasCUDA()) GTEST_SKIP() << "this machine has a CUDA device";
+  EXPECT_EQ(ivon::cuda_backend_info().backend, "none");
+  EXPECT_EQ(ivon::cuda_backend_info().reason, "LibTorch sees no CUDA device");
+}
+
 TEST(CudaPasses, ArchivesNameTheStream) {
   OnHost host;
   const auto params = parameters();

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cstdlib>
 #include <memory>
 #include <sstream>
 #include <utility>
@@ -308,6 +309,13 @@ TEST_F(LibtorchExpectations, ProducesTheSameRunForTheSameTorchSeed) {
   const auto first = run(42);
   expect_same(first, run(42));
   EXPECT_FALSE(ivon_test::same_bits(first[0], run(43)[0]));
+}
+
+// The programs' second run with IVON_TEST_CUDA_ON_HOST=1 goes by the CUDA passes.
+TEST(CudaOnHost, IsAsTheEnvironmentSays) {
+  const char* wanted = std::getenv("IVON_TEST_CUDA_ON_HOST");
+  const bool on = wanted != nullptr && std::string(wanted) == "1";
+  EXPECT_EQ(ivon::detail::cuda_runtime(at::kCPU) != nullptr, on);
 }
 
 }  // namespace

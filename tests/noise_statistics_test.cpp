@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The noise stream against N(0, 1), over 1e8 draws and more. Without LibTorch.
+// The noise streams against N(0, 1), over 1e8 draws and more. Without LibTorch.
 //
 // Every bound is 5 standard errors of what it bounds, for independent standard normals: a right
 // generator fails one bound in two million. The numbers beside the bounds are for 1e8 draws.
@@ -18,6 +18,8 @@
 namespace {
 
 using ivon::detail::fill_normal;
+using ivon::detail::fill_normal_cuda;
+using ivon::detail::Isa;
 using ivon::detail::kNoiseBlock;
 using ivon::detail::NoiseDomain;
 using ivon::detail::NoiseKey;
@@ -29,6 +31,12 @@ constexpr int64_t kBlocks = 24415;  // 1e8 draws
 #endif
 constexpr int64_t kDraws = kBlocks * kNoiseBlock;
 constexpr uint64_t kSeed = 20240227;
+
+// Stream 1, of CPUs, and stream 2, of CUDA devices.
+using Fill = void (*)(const NoiseKey&, int64_t, float*, int64_t, Isa);
+void fill_block(Fill fill, const NoiseKey& key, int64_t block, std::vector<float>& out) {
+  fill(key, block, out.data(), static_cast<int64_t>(out.size()), ivon::detail::current_isa());
+}
 
 double bound(double variance, double count = static_cast<double>(kDraws)) {
   return 5 * std::sqrt(variance / count);
@@ -118,7 +126,7 @@ void expect_standard_normal(const Summary& summary) {
   }
 }
 
-TEST(NoiseStatistics, OneLongTensor) {
+void expect_one_long_tensor(Fill fill) {
   const NoiseKey key{kSeed, NoiseDomain::kTraining, 0, 0};
   SCOPED_TRACE(text_of(key));
   std::vector<float> block(kNoiseBlock);
@@ -126,7 +134,7 @@ TEST(NoiseStatistics, OneLongTensor) {
   double mean_squares = 0;
   double energy_squares = 0;
   for (int64_t b = 0; b < kBlocks; ++b) {
-    fill_normal(key, b, block.data(), kNoiseBlock);
+    fill_block(fill, key, b, block);
     all.add(block.data(), kNoiseBlock);
     double sum = 0;
     double squares = 0;
@@ -143,6 +151,9 @@ TEST(NoiseStatistics, OneLongTensor) {
   EXPECT_NEAR(mean_squares / kBlocks, 1, bound(2, kBlocks));                         // 0.045
   EXPECT_NEAR(energy_squares / kBlocks, 1, bound(2 + 12.0 / kNoiseBlock, kBlocks));  // 0.045
 }
+
+TEST(NoiseStatistics, OneLongTensor) { expect_one_long_tensor(fill_normal); }
+TEST(CudaNoiseStatistics, OneLongTensor) { expect_one_long_tensor(fill_normal_cuda); }
 
 // As an optimizer draws it: many small parameters, many steps, so that few numbers come from one
 // key.
@@ -198,16 +209,16 @@ class Correlation {
   int64_t count_ = 0;
 };
 
-// Lags within a tensor: neighbours, the other half of a Box-Muller pair (16), the same lane (32),
-// two pairs on (64).
-TEST(NoiseStatistics, NeighbouringElements) {
+// Lags within a tensor (of stream 1): neighbours, the other half of a Box-Muller pair (16), the
+// same lane (32), two pairs on (64).
+void expect_no_lags(Fill fill) {
   const NoiseKey key{kSeed + 2, NoiseDomain::kTraining, 3, 1};
   SCOPED_TRACE(text_of(key));
   constexpr std::array<int64_t, 9> kLags = {1, 2, 3, 15, 16, 17, 31, 32, 64};
   std::array<Correlation, kLags.size()> correlations;
   std::vector<float> values(2 * kNoiseBlock);
   for (int64_t b = 0; b < kBlocks; ++b) {
-    fill_normal(key, b, values.data(), 2 * kNoiseBlock);
+    fill_block(fill, key, b, values);
     for (size_t i = 0; i < kLags.size(); ++i) {
       correlations[i].add(values.data(), values.data() + kLags[i], kNoiseBlock);
     }
@@ -218,16 +229,20 @@ TEST(NoiseStatistics, NeighbouringElements) {
   }
 }
 
+TEST(NoiseStatistics, NeighbouringElements) { expect_no_lags(fill_normal); }
+TEST(CudaNoiseStatistics, NeighbouringElements) { expect_no_lags(fill_normal_cuda); }
+
 // Two keys that differ in one thing, over 1e8 elements.
-void expect_uncorrelated(const NoiseKey& a, const NoiseKey& b, int64_t block_distance = 0) {
+void expect_uncorrelated(const NoiseKey& a, const NoiseKey& b, int64_t block_distance = 0,
+                         Fill fill_a = fill_normal, Fill fill_b = fill_normal) {
   SCOPED_TRACE(text_of(a) + " against " + text_of(b) +
                ", blocks apart: " + std::to_string(block_distance));
   Correlation correlation;
   std::vector<float> x(kNoiseBlock);
   std::vector<float> y(kNoiseBlock);
   for (int64_t block = 0; block < kBlocks; ++block) {
-    fill_normal(a, block, x.data(), kNoiseBlock);
-    fill_normal(b, block + block_distance, y.data(), kNoiseBlock);
+    fill_block(fill_a, a, block, x);
+    fill_block(fill_b, b, block + block_distance, y);
     correlation.add(x.data(), y.data(), kNoiseBlock);
   }
   correlation.expect_none();
@@ -242,6 +257,15 @@ TEST(NoiseStatistics, NeighbouringDraws) {
   auto next = kBase;
   next.draw += 1;
   expect_uncorrelated(kBase, next);
+}
+
+TEST(CudaNoiseStatistics, NeighbouringDraws) {
+  auto next = kBase;
+  next.draw += 1;
+  expect_uncorrelated(kBase, next, 0, fill_normal_cuda, fill_normal_cuda);
+}
+TEST(CudaNoiseStatistics, TheStreamOfProcessors) {
+  expect_uncorrelated(kBase, kBase, 0, fill_normal, fill_normal_cuda);
 }
 
 TEST(NoiseStatistics, NeighbouringParameters) {

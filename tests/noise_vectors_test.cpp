@@ -154,6 +154,20 @@ TEST(NoiseVectors, MatchTheIndependentImplementation) {
           << "element " << i;
     }
   }
+  ASSERT_GE(file["cuda_cases"].size(), 6U);
+  for (const auto& record : file["cuda_cases"]) {
+    const NoiseKey key{
+        std::stoull(record["seed"].get<std::string>()), static_cast<NoiseDomain>(record["domain"]),
+        std::stoull(record["draw"].get<std::string>()), record["parameter"].get<uint32_t>()};
+    SCOPED_TRACE("CUDA, " + text_of(key));
+    const auto expected = record["bits"].get<std::vector<std::string>>();
+    std::vector<float> values(expected.size());
+    ivon::detail::fill_normal_cuda(key, record["first_element"].get<int64_t>() / kNoiseBlock,
+                                   values.data(), static_cast<int64_t>(values.size()));
+    for (size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_EQ(bits_of(values[i]), std::stoul(expected[i], nullptr, 16)) << "element " << i;
+    }
+  }
   const auto hex = [](const nlohmann::json& text) {
     return static_cast<uint32_t>(std::stoul(text.get<std::string>(), nullptr, 16));
   };

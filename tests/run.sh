@@ -15,6 +15,8 @@ tests/run.sh [--sanitize | --tsan] [CTEST OPTION]...   sets up, builds and runs 
 
 Set-up, at the first run: missing Debian packages by apt-get (as root or by sudo), and LibTorch by pip into .venv
 unless one is found by Torch_DIR, CMAKE_PREFIX_PATH or an importable torch of python3.
+For the CUDA kernels, which need no GPU here: NVRTC and the headers of a CUDA LibTorch from PyPI, into build/.
+  IVON_NVRTC=FILE        a libnvrtc.so.13 (or 12) that you have
   IVON_TORCH_INDEX=URL   another package index for torch (its CPU build, where the default one carries CUDA's)
 TEXT
 }
@@ -31,9 +33,12 @@ for argument in "$@"; do
 done
 
 . cmake/setup.sh
+. tests/setup_cuda.sh
 need_packages g++ cmake ninja-build libgtest-dev libgmock-dev libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev \
   gnuplot-nox fonts-dejavu-core dataset-fashion-mnist g++-aarch64-linux-gnu qemu-user-static googletest
 need_torch
+need_nvrtc
+need_cuda_torch_headers
 build "$preset"
 
 say "-- running the tests"

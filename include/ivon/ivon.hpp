@@ -2,6 +2,7 @@
 // ivon: Improved Variational Online Newton for LibTorch. Includes the whole public interface.
 #pragma once
 
+#include <ivon/cuda_backend.hpp>  // IWYU pragma: export
 #include <ivon/estimator.hpp>
 #include <ivon/optimizer.hpp>
 #include <ivon/options.hpp>

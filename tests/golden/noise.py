@@ -116,6 +116,19 @@ def block_of_normals(seed, domain, draw, parameter, block):
     return np.stack([r * cosine, r * sine], axis=1).reshape(-1)  # [128, 2, 16]
 
 
+def quads_of_normals(seed, domain, draw, parameter, first_element, count):
+    """Stream 2, of CUDA devices."""
+    normals = []
+    for quad in range(first_element // 4, (first_element + count + 3) // 4):
+        words = np.array(philox4x32_10((quad & MASK, parameter | quad >> 32 << 24 | (domain | 8) << 28, draw & MASK, draw >> 32),
+                                       (seed & MASK, seed >> 32)), dtype=np.uint32)
+        r = radius(words[0::2].copy())
+        cosine, sine = direction(words[1::2].copy())
+        normals.append(np.stack([r * cosine, r * sine], axis=1).reshape(-1))
+    skip = first_element % 4
+    return np.concatenate(normals)[skip:skip + count]
+
+
 def bits(values):
     return [f"{b:08x}" for b in np.ascontiguousarray(values).reshape(-1).view(np.uint32).tolist()]
 
@@ -199,6 +212,20 @@ def record():
     case(20240227, 0, 12345, 17, 3 * BLOCK - 100, 200)  # across two blocks
     case(0x0123456789ABCDEF, 1, 0x100000002, 12345, 7 * BLOCK + 1, 333)
 
+    cuda_cases = []
+
+    def cuda_case(seed, domain, draw, parameter, first_element, count):
+        values = quads_of_normals(seed, domain, draw, parameter, first_element, count)
+        cuda_cases.append(dict(seed=str(seed), domain=domain, draw=str(draw), parameter=parameter,
+                               first_element=first_element, bits=bits(values)))
+
+    cuda_case(0, 0, 0, 0, 0, 200)
+    cuda_case(0, 1, 0, 0, 0, 64)
+    cuda_case(2**64 - 1, 0, 2**64 - 1, 2**24 - 1, 0, 64)
+    cuda_case(0, 0, 0, 0, BLOCK * (2**22 - 1), 64)  # the last quads of 32 bits
+    cuda_case(0, 0, 0, 0, BLOCK * 2**22, 64)
+    cuda_case(0x0123456789ABCDEF, 1, 0x100000002, 12345, 7 * BLOCK, 333)
+
     random = np.random.RandomState(20240227)
     words = np.concatenate([
         np.array([0, 1, 2, 3, 0x7FFFFFFE, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFF7F, 0xFFFFFF80, 0xFFFFFFFE,
@@ -210,7 +237,7 @@ def record():
     return dict(stream_id=STREAM_ID, generator="tests/golden/noise.py",
                 versions=dict(numpy=np.__version__, python=".".join(map(str, sys.version_info[:3]))),
                 words=[f"{w:08x}" for w in words.tolist()], radius=bits(radius(words)), cosine=bits(cosine),
-                sine=bits(sine), cases=cases)
+                sine=bits(sine), cuda_cases=cuda_cases, cases=cases)
 
 
 def main():

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Checks the dependency rule of docs/architecture.md over the #include lines of include/ivon: a header includes
-# headers of its own layer or of layers below, and under kernels/ only dispatch and aten include LibTorch.
+# headers of its own layer or of layers below, and under kernels/ only dispatch, dispatch_cuda and aten include LibTorch.
 #   tests/lint/layering.sh [PROJECT]
 set -euo pipefail
 cd "${1:-$(dirname "$0")/../..}"/include/ivon
@@ -15,10 +15,11 @@ layer() {
     kernels/cpu/*) echo 10 ;;
     kernels/cpu.hpp) echo 12 ;;
     kernels/normal.hpp) echo 15 ;;
-    kernels/aten.hpp | kernels/cuda.hpp | kernels/cuda/*) echo 20 ;;
-    kernels/dispatch.hpp) echo 30 ;;
+    kernels/cuda/*) echo 10 ;;
+    kernels/aten.hpp) echo 20 ;;
+    kernels/dispatch.hpp | kernels/dispatch_cuda.hpp) echo 30 ;;
     optimizer.hpp | detail/optimizer_*.hpp | schedulers.hpp | distributed.hpp) echo 50 ;;
-    options.hpp | state.hpp | estimator.hpp | sampled_params.hpp | noise.hpp | detail/*) echo 40 ;;
+    options.hpp | state.hpp | estimator.hpp | cuda_backend.hpp | sampled_params.hpp | noise.hpp | detail/*) echo 40 ;;
     posterior/*) echo 60 ;;
     ivon.hpp) echo 70 ;;
     *) echo unknown ;;
@@ -46,8 +47,8 @@ while read -r header; do
       ivon/*) ;;
       torch/* | ATen/* | c10/* | caffe2/*)
         case $header in
-          kernels/dispatch.hpp | kernels/aten.hpp) ;;
-          kernels/*) complain "include/ivon/$header includes LibTorch ($included); only dispatch and aten may" ;;
+          kernels/dispatch.hpp | kernels/dispatch_cuda.hpp | kernels/aten.hpp) ;;
+          kernels/*) complain "include/ivon/$header includes LibTorch ($included); only dispatch, dispatch_cuda and aten may" ;;
         esac
         continue ;;
       *) continue ;;

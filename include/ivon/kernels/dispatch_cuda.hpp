@@ -3,6 +3,7 @@
 // tables in device memory that are written when something in them changes.
 #pragma once
 
+#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/DeviceGuard.h>
@@ -23,9 +24,13 @@ namespace ivon::detail {
 
 // --- devices and streams ------------------------------------------------------------------------
 
-/// The process's way to compute on CUDA devices; a LibTorch symbol tells where NVRTC may lie.
+/// The process's way to compute on CUDA devices. Its NVRTC may lie beside LibTorch.
 inline const cuda::Backend& cuda_backend() {
-  return cuda::backend(cuda::folder_of(reinterpret_cast<const void*>(&c10::GetAllocator)));
+  try {
+    return cuda::backend(cuda::folder_of(&at::globalContext()));
+  } catch (const std::runtime_error& error) {
+    TORCH_CHECK(false, error.what());
+  }
 }
 
 /// Launches kernels for tensors of this device; nullptr where tensor expressions serve them.

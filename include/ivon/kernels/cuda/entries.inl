@@ -3,8 +3,11 @@
 // macros IVON_ELEMENT and IVON_ESTIMATE, and one with what all share, without them.
 
 #if defined(IVON_ELEMENT)
+// Blocks that a multiprocessor has room for: two allow 128 registers a thread, more than all but
+// doubles need.
+#define IVON_BLOCKS (IVON_ELEMENT == 1 ? 1 : 2)
 #define IVON_PASS(name, pass)                                                               \
-  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, 2)             \
+  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, IVON_BLOCKS)   \
       name(const __grid_constant__ ivon::detail::cuda::Launch launch) {                     \
     ivon::detail::cuda::run_chunk<ivon::detail::cuda::Entry::pass,                          \
                                   static_cast<ivon::detail::Element>(IVON_ELEMENT),         \

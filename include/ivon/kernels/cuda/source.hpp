@@ -8,7 +8,7 @@ namespace ivon::detail::cuda {
 inline constexpr const char kSource[] =
 R"ivon(
 #define IVON_CUDA_TEXT 1
-#define IVON_ALWAYS_INLINE __forceinline__
+#define IVON_ALWAYS_INLINE __device__ __forceinline__
 #define IVON_ROLLED _Pragma("unroll 1")
 namespace ivon::detail {
 using int32_t = int;
@@ -74,7 +74,7 @@ namespace ivon::detail {
 
 inline constexpr int64_t kNoiseStreamId =
     1;  // of docs/noise.md; changes with any bit of the stream
-inline constexpr int64_t kNoiseBlock = 4096;  // elements per block; a block can be made alone
+inline constexpr int64_t kNoiseBlock = 4096;      // elements per block; a block can be made alone
 inline constexpr int64_t kCudaNoiseStreamId = 2;  // likewise, of parameters on CUDA devices
 inline constexpr uint32_t kCudaDomainBit = 8;     // keeps the two streams apart
 inline constexpr int64_t kMaxNoiseParameters = int64_t{1} << 24;  // width of the parameter index
@@ -677,7 +677,7 @@ IVON_ALWAYS_INLINE void add_to(int64_t* counter, int64_t count) {
   atomicAdd(reinterpret_cast<uint64_t*>(counter), static_cast<uint64_t>(count));
 }
 #else
-inline void add_to(int64_t* counter, int64_t count) { *counter += count; }
+IVON_ALWAYS_INLINE void add_to(int64_t* counter, int64_t count) { *counter += count; }
 #endif
 
 
@@ -813,7 +813,13 @@ IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, F (&out)
                  ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28)},
                 {static_cast<uint32_t>(key.draw)},
                 {static_cast<uint32_t>(key.draw >> 32)}};
-  philox4x32_10(words, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
+  auto key0 = static_cast<uint32_t>(key.seed);
+  auto key1 = static_cast<uint32_t>(key.seed >> 32);
+#if defined(IVON_CUDA_TEXT)
+
+  asm volatile("" : "+r"(key0), "+r"(key1));
+#endif
+  philox4x32_10(words, key0, key1);
   for (int pair = 0; pair < 4; pair += 2) {
     const F radius = box_muller_radius(words[pair]);
     F cosine, sine;
@@ -1013,6 +1019,10 @@ IVON_ALWAYS_INLINE void run_chunk(const Launch& launch, uint32_t block, uint32_t
   }
   if constexpr (pass == Entry::kStep) update_chunk<element, estimate, true>(launch, block, thread);
 }
+)ivon"
+R"ivon(
+#line 1 "ivon/kernels/cuda/service.inl"
+
 
 
 
@@ -1072,10 +1082,13 @@ R"ivon(
 
 
 #if defined(IVON_ELEMENT)
+
+
+#define IVON_BLOCKS (IVON_ELEMENT == 1 ? 1 : 2)
 #define IVON_PASS(name, pass)                                                               \
-  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, 2)             \
+  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, IVON_BLOCKS)   \
       name(const __grid_constant__ ivon::detail::cuda::Launch launch) {                     \
-    ivon::detail::cuda::run_chunk<ivon::detail::cuda::Entry::pass,                           \
+    ivon::detail::cuda::run_chunk<ivon::detail::cuda::Entry::pass,                          \
                                   static_cast<ivon::detail::Element>(IVON_ELEMENT),         \
                                   static_cast<ivon::detail::FusedEstimate>(IVON_ESTIMATE)>( \
         launch, blockIdx.x, threadIdx.x);                                                   \

@@ -1,0 +1,50 @@
+# The tests of the CUDA path that need no GPU; run.sh brings what they need, and what is missing is shown as skipped.
+set(IVON_NVRTC "" CACHE FILEPATH "A libnvrtc.so, to compile the CUDA kernels in tests")
+set(IVON_CUDA_TORCH_HEADERS "" CACHE PATH "A folder with torch/include of a CUDA LibTorch, to compile against in tests")
+
+# The kernels' text on the host, linked into every test program with LibTorch.
+add_library(ivon_test_cuda_on_host OBJECT cuda_on_host.cpp)
+ivon_own_target_without_torch(ivon_test_cuda_on_host)
+
+# ivon_skipped_test(<name> <reason>)
+function(ivon_skipped_test name reason)
+  add_test(NAME ${name} COMMAND ${CMAKE_COMMAND} -E echo "skipped: ${reason}")
+  set_tests_properties(${name} PROPERTIES SKIP_REGULAR_EXPRESSION "^skipped:")
+endfunction()
+
+function(ivon_cuda_tests)
+  ivon_test(cuda_tests SOURCES cuda_passes cuda_graph)
+  ivon_test(cuda_kernels_tests NO_TORCH SOURCES cuda_kernels)
+  target_sources(cuda_kernels_tests PRIVATE $<TARGET_OBJECTS:ivon_test_cuda_on_host>)
+  target_link_libraries(cuda_kernels_tests PRIVATE ${CMAKE_DL_LIBS})
+
+  # Everything about the optimizer once more by way of the CUDA passes.
+  foreach(name IN ITEMS optimizer_tests on_step_tests state_tests value_tests)
+    add_test(NAME ${name}_cuda_on_host COMMAND ${name} --gtest_filter=-Metrics*:Schedule*)
+    set_tests_properties(${name}_cuda_on_host PROPERTIES TIMEOUT 1200
+      ENVIRONMENT "IVON_TEST_CUDA_ON_HOST=1;${ivon_test_environment}")
+  endforeach()
+
+  # NVRTC needs libnvrtc-builtins, which lies beside it.
+  ivon_test(cuda_compile_tests NO_TORCH SOURCES cuda_compile)
+  target_link_libraries(cuda_compile_tests PRIVATE ${CMAKE_DL_LIBS})
+  get_filename_component(folder "${IVON_NVRTC}" DIRECTORY)
+  set_tests_properties(cuda_compile_tests PROPERTIES SKIP_REGULAR_EXPRESSION "SKIPPED.*EveryModule"
+    ENVIRONMENT "IVON_NVRTC=${IVON_NVRTC};LD_LIBRARY_PATH=${folder}:$ENV{LD_LIBRARY_PATH};${ivon_test_environment}")
+
+  find_program(IVON_NVCC nvcc)
+  if(IVON_NVCC AND NOT IVON_SANITIZE)
+    add_test(NAME cuda_nvcc COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/cuda_nvcc.sh ${IVON_NVCC} ${CMAKE_CXX_COMPILER})
+  else()
+    ivon_skipped_test(cuda_nvcc "no nvcc here")
+  endif()
+
+  set(headers ${IVON_CUDA_TORCH_HEADERS}/torch/include)
+  if(EXISTS ${headers}/c10/cuda/impl/cuda_cmake_macros.h AND NOT IVON_SANITIZE)
+    add_test(NAME cuda_libtorch_headers COMMAND ${CMAKE_CXX_COMPILER} -std=c++20 -fsyntax-only ${IVON_WARNINGS}
+      -I${PROJECT_SOURCE_DIR}/include -isystem ${headers} -isystem ${headers}/torch/csrc/api/include
+      ${CMAKE_CURRENT_SOURCE_DIR}/cuda_libtorch_headers.cpp)
+  else()
+    ivon_skipped_test(cuda_libtorch_headers "IVON_CUDA_TORCH_HEADERS names no headers of a CUDA LibTorch")
+  endif()
+endfunction()
