@@ -22,12 +22,12 @@ need_pip() {
 # Sets IVON_NVRTC to a libnvrtc: the variable itself, the one beside LibTorch, else PyPI's.
 need_nvrtc() {
   local folder=build/nvrtc
-  IVON_NVRTC=${IVON_NVRTC:-$(find "$ivon_torch_dir/../../../../nvidia" "$folder" -name 'libnvrtc.so.1[23]' 2>/dev/null | head -n 1)}
+  IVON_NVRTC=${IVON_NVRTC:-$(find "$ivon_torch_dir/../../../../nvidia" "$folder" -name 'libnvrtc.so.1[23]' 2>/dev/null | head -n 1 || true)}
   if [ -z "$IVON_NVRTC" ]; then
     need_pip && step "Python: NVRTC $ivon_nvrtc_version into $folder" "${ivon_pip[@]}" install --no-deps \
       --target "$folder" "nvidia-cuda-nvrtc==$ivon_nvrtc_version" ||
       say "   not to be had; its tests are skipped. IVON_NVRTC=<libnvrtc.so.13> names one that you have"
-    IVON_NVRTC=$(find "$folder" -name 'libnvrtc.so.1[23]' 2>/dev/null | head -n 1)
+    IVON_NVRTC=$(find "$folder" -name 'libnvrtc.so.1[23]' 2>/dev/null | head -n 1 || true)
   fi
   [ -z "$IVON_NVRTC" ] || IVON_NVRTC=$(realpath "$IVON_NVRTC")
   ivon_cmake_options+=("-DIVON_NVRTC=$IVON_NVRTC")
