@@ -32,7 +32,7 @@ const json& golden() {
 torch::Tensor tensor_of(const json& values, c10::IntArrayRef shape, torch::Dtype dtype) {
   return torch::tensor(values.get<std::vector<double>>(), torch::kFloat64)
       .view(shape)
-      .to(dtype)
+      .to(ivon_test::device(), dtype)
       .clone();
 }
 

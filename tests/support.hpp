@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -16,6 +17,13 @@ namespace ivon_test {
 
 // The seed of every test that does not choose its own; fixed, so that a failure repeats.
 inline constexpr uint64_t kSeed = 20240227;
+
+// Where tests that run on every device put their tensors: the environment variable IVON_TEST_DEVICE
+// (cpu or cuda).
+inline at::Device device() {
+  const char* wanted = std::getenv("IVON_TEST_DEVICE");
+  return at::Device(wanted != nullptr && *wanted != '\0' ? wanted : "cpu");
+}
 
 // Text of the c10::Error that `call` throws, without the stack trace; empty when it throws nothing.
 template <class Call>
@@ -40,8 +48,8 @@ inline bool same_bits(const at::Tensor& a, const at::Tensor& b) {
 // Largest |actual - expected| over the largest |expected| (1 when that is 0); inf where actual is
 // not finite.
 inline double relative_error(const at::Tensor& actual, const at::Tensor& expected) {
-  const auto a = actual.detach().to(at::kDouble);
-  const auto e = expected.detach().to(at::kDouble);
+  const auto a = actual.detach().cpu().to(at::kDouble);
+  const auto e = expected.detach().cpu().to(at::kDouble);
   if (a.numel() == 0) return 0;
   if (!a.isfinite().all().item<bool>()) return HUGE_VAL;
   const double scale = e.abs().max().item<double>();
