@@ -33,25 +33,24 @@ Shapes resnet50() {
   return shapes;
 }
 
-// Radford et al. 2019, the small one: 12 layers of width 768, head tied to the embedding.
-Shapes gpt2() {
-  constexpr int64_t kWidth = 768;
-  Shapes shapes = {{50257, kWidth}, {1024, kWidth}};
+// Radford et al. 2019, head tied to the embedding.
+Shapes gpt2(int layers, int64_t width) {
+  Shapes shapes = {{50257, width}, {1024, width}};
   const auto norm = [&] {
-    shapes.push_back({kWidth});
-    shapes.push_back({kWidth});
+    shapes.push_back({width});
+    shapes.push_back({width});
   };
   const auto linear = [&](int64_t in, int64_t out) {
     shapes.push_back({in, out});
     shapes.push_back({out});
   };
-  for (int layer = 0; layer < 12; ++layer) {
+  for (int layer = 0; layer < layers; ++layer) {
     norm();
-    linear(kWidth, 3 * kWidth);
-    linear(kWidth, kWidth);
+    linear(width, 3 * width);
+    linear(width, width);
     norm();
-    linear(kWidth, 4 * kWidth);
-    linear(4 * kWidth, kWidth);
+    linear(width, 4 * width);
+    linear(4 * width, width);
   }
   norm();
   return shapes;
@@ -61,7 +60,8 @@ Shapes gpt2() {
 
 Shapes shapes_of(const std::string& model) {
   if (model == "resnet50") return resnet50();
-  if (model == "gpt2") return gpt2();
+  if (model == "gpt2") return gpt2(12, 768);
+  if (model == "gpt2-xl") return gpt2(48, 1600);
   if (model == "100x1000") return Shapes(100, {1000});
   size_t parsed = 0;
   double count = 0;
@@ -71,8 +71,8 @@ Shapes shapes_of(const std::string& model) {
     parsed = 0;
   }
   if (parsed == 0 || parsed != model.size() || !(count >= 1 && count <= 1e12)) {
-    throw std::invalid_argument("model must be resnet50, gpt2, 100x1000, noise or a number, got '" +
-                                model + "'");
+    throw std::invalid_argument(
+        "model must be resnet50, gpt2, gpt2-xl, 100x1000, noise or a number, got '" + model + "'");
   }
   return {{std::llround(count)}};
 }

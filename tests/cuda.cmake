@@ -47,4 +47,16 @@ function(ivon_cuda_tests)
   else()
     ivon_skipped_test(cuda_libtorch_headers "IVON_CUDA_TORCH_HEADERS names no headers of a CUDA LibTorch")
   endif()
+
+  # What the two scripts for machines with a GPU do without one.
+  get_filename_component(torch "${Torch_DIR}/../../.." ABSOLUTE)
+  if(EXISTS ${torch}/lib/libtorch_cpu.so AND EXISTS /usr/src/googletest/CMakeLists.txt AND NOT IVON_SANITIZE)
+    add_test(NAME gpu_tests_on_host COMMAND bash ${PROJECT_SOURCE_DIR}/tests/gpu.sh --on-host)
+    add_test(NAME gpu_benchmark_on_cpu COMMAND bash ${PROJECT_SOURCE_DIR}/benchmarks/gpu.sh --on-cpu)
+    set_tests_properties(gpu_tests_on_host gpu_benchmark_on_cpu PROPERTIES TIMEOUT 1200 RUN_SERIAL ON
+      ENVIRONMENT "IVON_TORCH=${torch};PYTHON=python3")
+  else()
+    ivon_skipped_test(gpu_tests_on_host "needs GoogleTest's sources and a LibTorch of shared libraries")
+    ivon_skipped_test(gpu_benchmark_on_cpu "needs a LibTorch of shared libraries")
+  endif()
 endfunction()

@@ -14,6 +14,7 @@ tests/gpu.sh [--build-only | --on-host] [--sanitizer] [GTEST OPTION]...   builds
   --help         this text
 
 Needs g++, CMake, ninja and a python3 (or PYTHON=...) with torch, a CUDA build unless --on-host; nothing is installed.
+  IVON_TORCH=DIR          a LibTorch (include/ and lib/) to link in place of Python's
   IVON_GOOGLETEST=DIR     GoogleTest's sources; default: .gpu/googletest, /usr/src/googletest
   IVON_JSON=DIR           a folder with nlohmann/json.hpp, for the golden trajectories; default: .gpu/json, /usr/include
   IVON_CUDA_INCLUDE=DIR   a folder with cuda_runtime_api.h, for graphs and streams; default: nvcc's, Python's packages
@@ -21,10 +22,7 @@ What is missing of the last two is said, and its tests are left out.
 TEXT
 }
 
-fail() {
-  printf '\nivon: %s\n' "$*" >&2
-  exit 1
-}
+. cmake/torch_by_path.sh
 
 mode=gpu sanitizer= arguments=()
 for argument in "$@"; do
@@ -37,17 +35,7 @@ for argument in "$@"; do
   esac
 done
 
-python=${PYTHON:-python3}
-for tool in g++ cmake ninja "$python"; do
-  command -v "$tool" >/dev/null || fail "$tool is missing; install it"
-done
-read -r torch version cuda < <("$python" -c '
-import os, torch
-print(os.path.dirname(torch.__file__), torch.__version__, torch.version.cuda or "none")') ||
-  fail "$python has no torch; name another by PYTHON=..."
-[ "$mode" != gpu ] || [ "$cuda" != none ] || fail "torch $version of $python has no CUDA; install a CUDA build, or use --on-host"
-[ "$mode" != gpu ] || "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
-  fail "torch $version (CUDA $cuda) sees no GPU; nvidia-smi tells whether the driver does"
+find_torch "$mode"
 
 # first_with <file> <folder>...: the first folder that has the file.
 first_with() {
@@ -64,20 +52,20 @@ googletest=$(first_with googletest/src/gtest-all.cc "${IVON_GOOGLETEST:-}" .gpu/
 [ -n "$googletest" ] || fail "GoogleTest's sources are missing; bring them as .gpu/googletest or name them by IVON_GOOGLETEST"
 json=$(first_with nlohmann/json.hpp "${IVON_JSON:-}" .gpu/json /usr/include)
 [ -n "$json" ] || echo "-- no nlohmann/json.hpp: golden trajectories are left out"
-[ "$json" != /usr/include ] || json=
-[ -n "$json" ] || [ ! -e /usr/include/nlohmann/json.hpp ] || { mkdir -p build/gpu-json && ln -sfn /usr/include/nlohmann build/gpu-json/nlohmann && json=$PWD/build/gpu-json; }
+if [ "$json" = /usr/include ]; then  # as a folder of its own: -isystem /usr/include would confuse the compiler
+  mkdir -p build/gpu-json && ln -sfn /usr/include/nlohmann build/gpu-json/nlohmann
+  json=$PWD/build/gpu-json
+fi
 nvcc=$(command -v nvcc || true)
 cuda_include=$(first_with cuda_runtime_api.h "${IVON_CUDA_INCLUDE:-}" "${nvcc:+$(dirname "$(realpath "$nvcc")")/../include}" \
   "/usr/local/cuda/include" "$torch/../nvidia/cu13/include" "$torch/../nvidia/cuda_runtime/include")
 [ -n "$cuda_include" ] || echo "-- no cuda_runtime_api.h: the tests of graphs, streams and memory are left out"
 
-standard=17
-[ "$(printf '%s\n2.14\n' "${version%%+*}" | sort -V | head -n 1)" != 2.14 ] || standard=20
 folder=build/gpu-$mode
 mkdir -p build
-echo "-- torch $version, CUDA $cuda, C++$standard, in $folder"
+echo "-- torch $torch_version, CUDA $torch_cuda, C++$torch_standard, in $folder"
 cmake -S tests/gpu -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g" \
-  -DCMAKE_CXX_STANDARD=$standard -DIVON_ROOT="$PWD" -DIVON_TORCH="$torch" -DIVON_GOOGLETEST="$googletest" \
+  -DCMAKE_CXX_STANDARD=$torch_standard -DIVON_ROOT="$PWD" -DIVON_TORCH="$torch" -DIVON_GOOGLETEST="$googletest" \
   -DIVON_JSON="$json" -DIVON_CUDA_INCLUDE="$cuda_include" >"$folder.log" 2>&1 || { cat "$folder.log"; fail "CMake could not configure"; }
 cmake --build "$folder" --target gpu_tests || fail "the build failed; see the lines above"
 [ "$mode" != build ] || exit 0

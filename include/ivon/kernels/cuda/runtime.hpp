@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <ivon/kernels/cuda/compiler.hpp>
@@ -69,6 +70,9 @@ class NvrtcRuntime final : public Runtime {
     check(driver_.cuInit(0), "the CUDA driver could not be started");
   }
 
+  /// Kernels launched so far, for benchmarks.
+  int64_t launches() const { return launches_; }
+
   /// E.g. "NVRTC 13.0, driver for CUDA 13.0".
   std::string describe() const {
     int version = 0;
@@ -86,6 +90,7 @@ class NvrtcRuntime final : public Runtime {
       throw std::runtime_error("ivon: a launch takes at most 2^31 - 1 blocks of " +
                                std::to_string(kChunk) + " elements, got " + std::to_string(blocks));
     }
+    ++launches_;
     void* const of = function(kernel, place.device);
     void* each[] = {const_cast<void*>(arguments)};
     check(driver_.cuLaunchKernel(of, static_cast<unsigned>(blocks), 1, 1, kThreads, 1, 1, 0,
@@ -151,6 +156,7 @@ class NvrtcRuntime final : public Runtime {
     return found->second[static_cast<uint32_t>(kernel.entry)];
   }
 
+  std::atomic<int64_t> launches_{0};
   Driver driver_;
   Nvrtc nvrtc_;
   DiskCache cache_;
