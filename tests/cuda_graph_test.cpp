@@ -219,6 +219,17 @@ TEST(CudaGraph, CapturingNeedsState) {
   training.iterate();
 }
 
+TEST(CudaGraph, CapturingNeedsAStep) {
+  Training training(options());
+  {
+    const at::NoGradGuard no_grad;
+    auto prediction = training.optimizer->sampled_params();  // makes the state
+  }
+  training.host.begin_capture();
+  IVON_EXPECT_ERROR(training.iterate(), "has had no step yet");
+  training.host.end_capture();
+}
+
 TEST(CudaGraph, CapturingNeedsTheRateOfTheDevice) {
   Training training(options());
   training.iterate();

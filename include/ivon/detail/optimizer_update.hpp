@@ -228,6 +228,9 @@ detail::StepOnDevice IVON<E>::step_on_device(const Active& active) {
   if (!core().cuda().capturable() || detail::cuda_runtime(device) == nullptr) return {};
   at::Tensor& words = active.slot->step_on_device;
   if (!words.defined()) {
+    TORCH_CHECK(!detail::is_capturing(device), "ivon: ", active.ref->describe(),
+                " has had no step yet, and a CUDA graph is being captured; run one iteration "
+                "before capturing, as for every optimizer");
     constexpr int64_t kWords = 1 + sizeof(detail::cuda::Rates) / sizeof(int64_t);
     words = at::zeros({kWords}, at::TensorOptions().dtype(at::kLong).device(device));
     words[0].fill_(active.state->step());
