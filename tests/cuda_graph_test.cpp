@@ -198,6 +198,29 @@ TEST(CudaGraph, PredictionsHaveTheirOwnNoise) {
   EXPECT_NE(samples[1], samples[2]);
 }
 
+// A step that fails after replays goes back by one sample, not to where the host last was.
+TEST(CudaGraph, AFailureAfterReplaysLosesNothing) {
+  std::vector<std::vector<at::Tensor>> results;
+  for (const bool fails : {false, true}) {
+    Training training(options().sample_on_step(true));
+    for (int i = 0; i < 2; ++i) training.iterate();
+    training.host.begin_capture();
+    training.iterate();
+    training.host.end_capture();
+    for (int i = 0; i < 3; ++i) training.host.replay();
+    if (fails) {
+      training.host.failing_loads["ivon_step"] = 1;
+      IVON_EXPECT_ERROR(training.iterate(), "a failure that the test wants");
+      training.optimizer->step();
+    } else {
+      training.iterate();
+    }
+    training.iterate();
+    results.push_back(training.result());
+  }
+  expect_same(results[0], results[1]);
+}
+
 // --- errors -------------------------------------------------------------------------------------
 
 TEST(CudaGraph, CapturingNeedsCapturable) {

@@ -118,6 +118,7 @@ class IVON : public torch::optim::Optimizer {
   detail::DrawnParameter drawn_from(Active& active, detail::NoiseKey noise);
   void renew_resident_sample();
   detail::NoiseKey take_noise(detail::NoiseDomain domain);
+  void give_back_noise();
   void settle_noise(const detail::NoiseStream& noise);
   detail::NoiseStream noise_now() const;
   int64_t step_now(const at::Tensor& param) const;

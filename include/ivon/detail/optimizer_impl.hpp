@@ -197,9 +197,11 @@ template <class E>
 detail::DrawnParameter IVON<E>::drawn_from(Active& active, detail::NoiseKey noise) {
   ensure_state(active);
   const IVONParamState& state = *active.state;
-  active.slot->stream.use(active.ref->tensor.device(),
-                          {active.slot->buffers.sample(), state.hess(), state.momentum(),
-                           state.mean(), active.slot->gradient_sum, active.slot->statistic_sum});
+  if (active.ref->tensor.is_cuda()) {
+    active.slot->stream.use(active.ref->tensor.device(),
+                            {active.slot->buffers.sample(), state.hess(), state.momentum(),
+                             state.mean(), active.slot->gradient_sum, active.slot->statistic_sum});
+  }
   noise.parameter = static_cast<uint32_t>(active.ref->index);
   return {*active.ref, active.slot,
           detail::Drawing{noise, detail::posterior_scale(*active.options)}, state.hess(),
@@ -214,6 +216,14 @@ detail::NoiseKey IVON<E>::take_noise(detail::NoiseDomain domain) {
   taken[static_cast<size_t>(domain)] = 1;
   core().cuda().move(noise_.position(), taken);
   return key;
+}
+
+// The training noise taken last was not used. Relative as taking it: replays may have moved the
+// devices' positions.
+template <class E>
+void IVON<E>::give_back_noise() {
+  --noise_.training_draws;
+  core().cuda().move(noise_.position(), {~uint64_t{0}, 0});
 }
 
 template <class E>

@@ -102,12 +102,11 @@ void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
               "ivon: step() needs gradients, got none since the last step; call backward() on the "
               "loss before it");
   const std::vector<at::Tensor> gradients = read_gradients(shown);
-  const detail::NoiseStream before = noise_;
+  take_noise(detail::NoiseDomain::kTraining);  // the sample shown is used
   try {
-    take_noise(detail::NoiseDomain::kTraining);  // the sample shown is used
     resident().replace(update_and_draw(active, gradients));
   } catch (...) {
-    settle_noise(before);
+    give_back_noise();
     throw;
   }
 }
