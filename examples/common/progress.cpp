@@ -37,22 +37,23 @@ Progress::Progress(std::string label, int64_t examples, int64_t epochs, int64_t 
       epoch_start_(start_),
       last_print_(start_) {}
 
-void Progress::update(int64_t count, double loss) {
+void Progress::update(int64_t count, const at::Tensor& loss) {
   done_run_ += count;
   done_epoch_ += count;
-  loss_sum_ += loss * static_cast<double>(count);
+  const at::Tensor sum = loss.detach().to(at::kDouble) * static_cast<double>(count);
+  loss_sum_ = loss_sum_.defined() ? loss_sum_ + sum : sum;
   const double since = seconds_between(last_print_, Clock::now());
   if (since >= (terminal_ ? kTerminalSeconds : kPlainSeconds)) print(false);
 }
 
 double Progress::end_epoch() {
+  print(true);  // and so wait for a GPU
   const auto now = Clock::now();
   const double seconds = seconds_between(epoch_start_, now);
-  print(true);
   ++epoch_;
   epoch_start_ = now;
   done_epoch_ = 0;
-  loss_sum_ = 0;
+  loss_sum_ = at::Tensor();
   return seconds;
 }
 
@@ -61,7 +62,8 @@ void Progress::print(bool epoch_end) {
   const double elapsed = std::max(seconds_between(start_, last_print_), 1e-9);
   const double rate = static_cast<double>(done_run_) / elapsed;
   const auto left = static_cast<double>((epochs_ - epoch_) * examples_ - done_epoch_);
-  const double loss = done_epoch_ > 0 ? loss_sum_ / static_cast<double>(done_epoch_) : 0;
+  const double loss =
+      loss_sum_.defined() ? loss_sum_.item<double>() / static_cast<double>(done_epoch_) : 0;
   const bool last = epoch_end && epoch_ + 1 == epochs_;
   const std::string line = fmt::format(
       "{} | epoch {:>2}/{} {:>3}% | loss {:.4f} | {:>6.0f} examples/s | {} {}", label_, epoch_ + 1,

@@ -2,6 +2,8 @@
 // One progress line for a training run: loss, rate, time left.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -16,8 +18,9 @@ class Progress {
   // resumed run goes on.
   Progress(std::string label, int64_t examples, int64_t epochs, int64_t first_epoch = 0);
 
-  // `count` more examples were trained on with mean loss `loss`.
-  void update(int64_t count, double loss);
+  // `count` more examples were trained on with mean loss `loss`, a scalar on any device: it is read
+  // when a line is printed, so that training need not wait for a GPU at every step.
+  void update(int64_t count, const at::Tensor& loss);
 
   // Seconds of one epoch: from its first example to its last, progress printing included.
   double end_epoch();
@@ -32,7 +35,7 @@ class Progress {
   bool terminal_;
   Clock::time_point start_, epoch_start_, last_print_;
   int64_t done_run_ = 0, done_epoch_ = 0;  // examples in this run of the program, and epoch
-  double loss_sum_ = 0;                    // over this epoch's examples
+  at::Tensor loss_sum_;  // float64 scalar, over this epoch's examples; undefined: 0
 };
 
 // "1:05" for 65 s, "1:01:05" from an hour on.

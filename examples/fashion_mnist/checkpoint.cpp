@@ -8,10 +8,11 @@
 namespace fashion_mnist {
 namespace {
 
-// Whatever changes the course of a run. Test-time and output settings may differ on resuming.
+// Whatever changes the course of a run. Test-time and output settings may differ on resuming, and
+// the device: there the run goes on with other noise of the same distribution.
 std::string training_settings(const Settings& s, const std::string& name) {
-  const std::string common = fmt::format("epochs {} batch {} warmup {} train-limit {}", s.epochs,
-                                         s.batch, s.warmup, s.train_limit);
+  const std::string common = fmt::format("epochs {} batch {} warmup {} train-limit {}{}", s.epochs,
+                                         s.batch, s.warmup, s.train_limit, s.bf16 ? " bf16" : "");
   if (name == "AdamW")
     return fmt::format("{} lr {} weight-decay {}", common, s.adamw_lr, s.adamw_weight_decay);
   return fmt::format("{} lr {} ess {} hess-init {} beta2 {} weight-decay {}", common, s.lr, s.ess,
@@ -53,10 +54,10 @@ void Checkpoint::save(const ConvNet& model, const torch::optim::Optimizer& optim
 }
 
 TrainingState Checkpoint::load(ConvNet& model, torch::optim::Optimizer& optimizer,
-                               ivon::WarmupCosineLR& schedule) const {
+                               ivon::WarmupCosineLR& schedule, const torch::Device& device) const {
   if (!std::filesystem::exists(file_)) return {};
   torch::serialize::InputArchive whole;
-  whole.load_from(file_.string());
+  whole.load_from(file_.string(), device);
   c10::IValue settings, epochs_done, seconds;
   whole.read("settings", settings);
   if (settings.toStringRef() != settings_) {

@@ -25,10 +25,10 @@ class Checkpoint {
   void save(const ConvNet& model, const torch::optim::Optimizer& optimizer,
             const ivon::WarmupCosineLR& schedule, const TrainingState& state) const;
 
-  // Restores all three and returns where to go on; does nothing and returns {} without a file.
-  // Throws std::runtime_error for a file written under other settings.
+  // Restores all three, onto `device`, and returns where to go on; does nothing and returns {}
+  // without a file. Throws std::runtime_error for a file written under other settings.
   TrainingState load(ConvNet& model, torch::optim::Optimizer& optimizer,
-                     ivon::WarmupCosineLR& schedule) const;
+                     ivon::WarmupCosineLR& schedule, const torch::Device& device) const;
 
  private:
   std::filesystem::path file_;

@@ -43,7 +43,15 @@ Split load_split(const std::filesystem::path& folder, const std::string& prefix,
   return {(scaled - kMean).div_(kStd), labels.to(torch::kLong)};
 }
 
+Split moved(const Split& split, const torch::Device& device) {
+  return {split.images.to(device), split.targets.to(device)};
+}
+
 }  // namespace
+
+Data Data::to(const torch::Device& device) const {
+  return {moved(train, device), moved(test, device)};
+}
 
 Data load(const std::filesystem::path& folder, int64_t train_limit, int64_t test_limit) {
   return {load_split(folder, "train", train_limit), load_split(folder, "t10k", test_limit)};

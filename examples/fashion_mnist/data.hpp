@@ -16,6 +16,8 @@ struct Split {
 
 struct Data {
   Split train, test;
+
+  Data to(const torch::Device& device) const;
 };
 
 // Reads the four files (plain or .gz) in `folder`. `train_limit` and `test_limit` > 0 keep that

@@ -6,6 +6,7 @@
 
 #include "data.hpp"
 #include "network.hpp"
+#include "settings.hpp"
 
 namespace fashion_mnist {
 
@@ -15,12 +16,13 @@ struct Scores {
   double ece = 0;       // 15 bins, 0..1
 };
 
-// Class probabilities [n, 10] with the weights that the network holds: after IVON, the mean.
-torch::Tensor predict(ConvNet& model, const torch::Tensor& images);
+// Class probabilities [n, 10], on the CPU, with the weights that the network holds: after IVON, the
+// mean.
+torch::Tensor predict(ConvNet& model, const torch::Tensor& images, const Settings& settings);
 
-// Class probabilities [n, 10] averaged over `samples` draws of the weights.
+// The same averaged over settings.samples draws of the weights.
 torch::Tensor predict_averaged(ConvNet& model, ivon::IVON<>& optimizer, const torch::Tensor& images,
-                               int64_t samples);
+                               const Settings& settings);
 
 Scores score(const torch::Tensor& probs, const torch::Tensor& targets);
 

@@ -12,6 +12,7 @@
 //          The last lines of a real run stand in this folder's README.
 #include <fmt/format.h>
 #include <torch/torch.h>
+#include <torch/version.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -33,6 +34,24 @@ namespace fashion_mnist {
 namespace {
 
 const CLI::Range kCount(1, 1'000'000);
+
+// What keeps the device of that name from being used, empty if nothing does.
+std::string check_device(const std::string& name) {
+  if (name.rfind("cpu", 0) != 0 && name.rfind("cuda", 0) != 0) {
+    return "must be cpu, cuda or cuda:<number>, got " + name;
+  }
+  try {
+    const torch::Device device(name);
+    const auto count = torch::cuda::device_count();
+    if (device.is_cpu() || (device.has_index() ? device.index() : 0) < static_cast<int>(count)) {
+      return "";
+    }
+    return fmt::format("there is no {}: LibTorch {} sees {} CUDA devices here", name, TORCH_VERSION,
+                       count);
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  }
+}
 
 void add_options(CLI::App& app, Settings& s) {
   app.add_option("--data", s.data, "folder with the four IDX files, plain or .gz")
@@ -64,6 +83,11 @@ void add_options(CLI::App& app, Settings& s) {
                  "share of the steps with rising learning rate, before the cosine")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--device", s.device, "where to train: cpu, cuda, or cuda:1 for a second GPU")
+      ->capture_default_str()
+      ->check(CLI::Validator(check_device, "DEVICE"));
+  app.add_flag("--bf16", s.bf16,
+               "forward passes under autocast to bfloat16; weights and optimizers stay float32");
   app.add_option("--threads", s.threads, "CPU threads; 0 = LibTorch's choice")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
@@ -99,26 +123,28 @@ Method method(const std::string& name, const std::string& key, const std::string
 void run_adamw(Method& adamw, const Data& data, const Settings& settings, int64_t seed) {
   torch::manual_seed(seed);
   ConvNet model;
+  model->to(settings.device);
   torch::optim::AdamW optimizer(
       model->parameters(),
       torch::optim::AdamWOptions(settings.adamw_lr).weight_decay(settings.adamw_weight_decay));
   adamw.seconds_per_epoch.push_back(
       train_plain("AdamW", model, optimizer, data.train, settings, seed));
-  adamw.probs.push_back(predict(model, data.test.images));
+  adamw.probs.push_back(predict(model, data.test.images, settings));
 }
 
 void run_ivon(Method& mean, Method& averaged, const Data& data, const Settings& settings,
               int64_t seed) {
   torch::manual_seed(seed);  // the same initial weights as AdamW's
   ConvNet model;
+  model->to(settings.device);
   ivon::IVON optimizer(model->parameters(), ivon_options(settings));
   mean.seconds_per_epoch.push_back(
       settings.sample_on_step ? train_plain("IVON", model, optimizer, data.train, settings, seed)
                               : train_ivon(model, optimizer, data.train, settings, seed));
   optimizer.eval();  // the posterior mean, also after the loop without a scope
   averaged.seconds_per_epoch.push_back(mean.seconds_per_epoch.back());
-  mean.probs.push_back(predict(model, data.test.images));
-  averaged.probs.push_back(predict_averaged(model, optimizer, data.test.images, settings.samples));
+  mean.probs.push_back(predict(model, data.test.images, settings));
+  averaged.probs.push_back(predict_averaged(model, optimizer, data.test.images, settings));
 }
 
 void run(Settings settings) {
@@ -134,17 +160,19 @@ void run(Settings settings) {
   complete(settings, data);
   // IVON refuses bad options: now, not after AdamW has trained for minutes.
   ivon::IVON<>(ConvNet()->parameters(), ivon_options(settings));
-  fmt::print("Fashion-MNIST: {} training and {} test images; {} epochs, batch {}, {} threads\n",
-             data.train.images.size(0), data.test.images.size(0), settings.epochs, settings.batch,
-             settings.threads);
+  fmt::print(
+      "Fashion-MNIST: {} training and {} test images; {} epochs, batch {}, {}, {}{} threads\n",
+      data.train.images.size(0), data.test.images.size(0), settings.epochs, settings.batch,
+      settings.device, settings.bf16 ? "bfloat16, " : "", settings.threads);
 
   std::vector<Method> methods = {
       method("AdamW", "adamw", examples::kOrange),
       method("IVON at the mean", "ivon_mean", examples::kSky),
       method(fmt::format("IVON, {} samples", settings.samples), "ivon_averaged", examples::kBlue)};
+  const Data there = data.to(settings.device);
   for (int64_t seed = 1; seed <= settings.seeds; ++seed) {
-    run_adamw(methods[0], data, settings, seed);
-    run_ivon(methods[1], methods[2], data, settings, seed);
+    run_adamw(methods[0], there, settings, seed);
+    run_ivon(methods[1], methods[2], there, settings, seed);
     for (Method& m : methods) m.scores.push_back(score(m.probs.back(), data.test.targets));
   }
 

@@ -4,6 +4,8 @@
 
 #include <torch/torch.h>
 
+#include "common/autocast.hpp"
+
 namespace fashion_mnist {
 
 struct ConvNetImpl : torch::nn::Module {
@@ -29,5 +31,12 @@ struct ConvNetImpl : torch::nn::Module {
   torch::nn::Linear hidden{nullptr}, output{nullptr};
 };
 TORCH_MODULE(ConvNet);
+
+// images [n, 1, 28, 28] -> logits [n, 10] float32; with `bf16`, convolutions and products in
+// bfloat16.
+inline torch::Tensor logits(ConvNet& model, const torch::Tensor& images, bool bf16) {
+  const examples::Autocast autocast(images.device().type(), bf16);
+  return model->forward(images).to(torch::kFloat);
+}
 
 }  // namespace fashion_mnist

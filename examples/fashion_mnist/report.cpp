@@ -61,6 +61,8 @@ Json to_json(const Settings& s) {
           {"batch", s.batch},
           {"seeds", s.seeds},
           {"warmup", s.warmup},
+          {"device", s.device},
+          {"bf16", s.bf16},
           {"threads", s.threads},
           {"adamw", {{"lr", s.adamw_lr}, {"weight_decay", s.adamw_weight_decay}}},
           {"ivon",

@@ -26,6 +26,8 @@ struct Settings {
   bool sample_on_step = false;  // train IVON by AdamW's loop
   int64_t samples = 32;         // weight samples averaged at test time
 
+  std::string device = "cpu";  // where the network is trained: cpu, cuda, cuda:1
+  bool bf16 = false;           // its forward pass under autocast to bfloat16
   int threads = 1;  // 0: LibTorch's choice; so small a network gains little from a second thread
   bool resume = false;
   bool smoke = false;

@@ -39,18 +39,18 @@ double run_epochs(const std::string& name, ConvNet& model, torch::optim::Optimiz
 
   const Checkpoint checkpoint(settings, name, seed);
   TrainingState state;
-  if (settings.resume) state = checkpoint.load(model, optimizer, schedule);
+  if (settings.resume) state = checkpoint.load(model, optimizer, schedule, train.images.device());
   examples::Progress progress(fmt::format("{:<5} seed {}", name, seed), n, settings.epochs,
                               state.epochs_done);
   model->train();
   while (state.epochs_done < settings.epochs) {
-    const torch::Tensor order = shuffled(n, seed, state.epochs_done);
+    const torch::Tensor order = shuffled(n, seed, state.epochs_done).to(train.images.device());
     for (int64_t b = 0; b < batches; ++b) {
       const torch::Tensor rows = order.slice(0, b * settings.batch, (b + 1) * settings.batch);
       const torch::Tensor images = train.images.index_select(0, rows);
       const torch::Tensor loss = train_step(images, train.targets.index_select(0, rows));
       schedule.step();
-      progress.update(rows.size(0), loss.item<double>());
+      progress.update(rows.size(0), loss);
     }
     state.seconds += progress.end_epoch();
     ++state.epochs_done;
@@ -67,7 +67,8 @@ double train_plain(const std::string& name, ConvNet& model, torch::optim::Optimi
   return run_epochs(name, model, optimizer, train, settings, seed,
                     [&](const torch::Tensor& images, const torch::Tensor& targets) {
                       optimizer.zero_grad();
-                      auto loss = torch::cross_entropy_loss(model->forward(images), targets);
+                      auto loss =
+                          torch::cross_entropy_loss(logits(model, images, settings.bf16), targets);
                       loss.backward();
                       optimizer.step();
                       return loss;
@@ -76,19 +77,19 @@ double train_plain(const std::string& name, ConvNet& model, torch::optim::Optimi
 
 double train_ivon(ConvNet& model, ivon::IVON<>& optimizer, const Split& train,
                   const Settings& settings, int64_t seed) {
-  return run_epochs("IVON", model, optimizer, train, settings, seed,
-                    [&](const torch::Tensor& images, const torch::Tensor& targets) {
-                      optimizer.zero_grad();
-                      torch::Tensor loss;
-                      {
-                        auto sample =
-                            optimizer.sampled_params();  // weights drawn from the posterior
-                        loss = torch::cross_entropy_loss(model->forward(images), targets);
-                        loss.backward();
-                      }  // the posterior mean again
-                      optimizer.step();
-                      return loss;
-                    });
+  return run_epochs(
+      "IVON", model, optimizer, train, settings, seed,
+      [&](const torch::Tensor& images, const torch::Tensor& targets) {
+        optimizer.zero_grad();
+        torch::Tensor loss;
+        {
+          auto sample = optimizer.sampled_params();  // weights drawn from the posterior
+          loss = torch::cross_entropy_loss(logits(model, images, settings.bf16), targets);
+          loss.backward();
+        }  // the posterior mean again
+        optimizer.step();
+        return loss;
+      });
 }
 
 }  // namespace fashion_mnist
