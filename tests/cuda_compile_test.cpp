@@ -83,6 +83,26 @@ TEST_F(CudaCompile, EveryModuleForEveryGeneration) {
   }
 }
 
+// The oldest NVRTC that a LibTorch brings (2.4 for CUDA 11.8), named by IVON_OLDEST_NVRTC.
+TEST(CudaCompileOldest, EveryModule) {
+  const char* path = std::getenv("IVON_OLDEST_NVRTC");
+  if (path == nullptr || *path == '\0') GTEST_SKIP() << "IVON_OLDEST_NVRTC names no libnvrtc";
+  Nvrtc nvrtc;
+  std::string why;
+  ASSERT_TRUE(nvrtc.load_file(path, why)) << why;
+  for (const char* architecture : {"sm_60", "sm_70", "sm_90"}) {
+    std::string log;
+    compile(nvrtc, {}, architecture, log);
+    for (const Element element :
+         {Element::kFloat32, Element::kFloat64, Element::kBFloat16, Element::kFloat16}) {
+      for (const FusedEstimate estimate : {FusedEstimate::kPrice, FusedEstimate::kGradSquared}) {
+        compile(nvrtc, {true, element, estimate}, architecture, log, {"--ptxas-options=-v"});
+        EXPECT_EQ(usage_of(log, "ivon_step").spilled_bytes, 0) << architecture;
+      }
+    }
+  }
+}
+
 // Printed, not judged: the time is the machine's.
 TEST_F(CudaCompile, TimeOfTheFirstUse) {
   const auto begin = std::chrono::steady_clock::now();
@@ -158,39 +178,6 @@ TEST_F(CudaCompile, DamagedFilesAreCompiledAgain) {
 
 TEST_F(CudaCompile, AFolderThatCannotBeWrittenCostsNothing) {
   EXPECT_FALSE(DiskCache("/dev/null/cache").get(nvrtc, {}, "sm_90").empty());
-}
-
-// --- the choice, on a machine without a driver --------------------------------------------------
-
-std::string error_of_choice(const char* wanted) {
-  try {
-    choose_backend(wanted, "");
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return {};
-}
-
-TEST(CudaBackend, ChosenByName) {
-  const Backend aten = choose_backend("aten", "");
-  EXPECT_EQ(aten.runtime, nullptr);
-  EXPECT_TRUE(aten.by_choice);
-  EXPECT_EQ(
-      error_of_choice("cuda"),
-      "ivon: IVON_CUDA_BACKEND must be nvrtc or aten, got 'cuda'; unset it to take nvrtc where "
-      "there is one");
-}
-
-TEST(CudaBackend, WithoutADriver) {
-  Driver driver;
-  std::string why;
-  if (driver.load(why)) GTEST_SKIP() << "this machine has a CUDA driver";
-  const Backend backend = choose_backend(nullptr, "");
-  EXPECT_EQ(backend.runtime, nullptr);
-  EXPECT_FALSE(backend.by_choice);
-  EXPECT_NE(backend.reason.find("libcuda.so.1"), std::string::npos) << backend.reason;
-  EXPECT_NE(error_of_choice("nvrtc").find("IVON_CUDA_BACKEND=nvrtc, but the CUDA driver"),
-            std::string::npos);
 }
 
 }  // namespace

@@ -15,8 +15,9 @@ tests/run.sh [--sanitize | --tsan] [CTEST OPTION]...   sets up, builds and runs 
 
 Set-up, at the first run: missing Debian packages by apt-get (as root or by sudo), and LibTorch by pip into .venv
 unless one is found by Torch_DIR, CMAKE_PREFIX_PATH or an importable torch of python3.
-For the CUDA kernels, which need no GPU here: NVRTC and the headers of a CUDA LibTorch from PyPI, into build/.
-  IVON_NVRTC=FILE        a libnvrtc.so.13 (or 12) that you have
+For the CUDA kernels, which need no GPU here: NVRTC, new and old, and the headers of a CUDA LibTorch and of the oldest
+supported LibTorch from PyPI, into build/.
+  IVON_NVRTC=FILE        a libnvrtc.so.13 (or 12) that you have; IVON_OLDEST_NVRTC=FILE for the old one
   IVON_TORCH_INDEX=URL   another package index for torch (its CPU build, where the default one carries CUDA's)
 TEXT
 }
@@ -38,7 +39,7 @@ need_packages g++ cmake ninja-build libgtest-dev libgmock-dev libfmt-dev libcli1
   gnuplot-nox fonts-dejavu-core dataset-fashion-mnist g++-aarch64-linux-gnu qemu-user-static googletest
 need_torch
 need_nvrtc
-need_cuda_torch_headers
+need_torch_headers
 build "$preset"
 
 say "-- running the tests"

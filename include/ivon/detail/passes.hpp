@@ -6,12 +6,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <ivon/detail/cuda_passes.hpp>
 #include <ivon/kernels/aten.hpp>
 #include <ivon/kernels/dispatch.hpp>
 #include <ivon/noise.hpp>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace ivon::detail {
 
@@ -248,11 +250,7 @@ class StepJob {
     const Way way = fuse ? way_for(posterior) : Way::kTensors;
     if (way == Way::kTensors) {
       refuse_in_graph(memory_, mean);
-      if (update) {
-        aten::update_from<E>(posterior, update->momentum, update->evidence, update->coefficients,
-                             update->skipped);
-      }
-      if (draw) aten::draw(posterior, draw->theta, draw->drawing);
+      add_by_tensors(posterior, update, draw);
       return;
     }
     StepTask task;
@@ -271,6 +269,7 @@ class StepJob {
   int64_t run() {
     CudaJob* const cuda_jobs[] = {&cuda_update_, &cuda_sample_, &cuda_step_};
     for (CudaJob* job : cuda_jobs) job->prepare();
+    for (const auto& work : by_tensors_) work();
     for (CudaJob* job : cuda_jobs) job->launch();
     const Isa isa = current_isa();
     return fused_.run([isa](const StepTask& task, int64_t block) {
@@ -286,6 +285,24 @@ class StepJob {
     std::optional<UpdateTask> update;
     std::optional<SampleTask> sample;
   };
+
+  // Done when all that compiling and allocating may fail has been: a step changes all or nothing.
+  void add_by_tensors(const PosteriorTensors& posterior, const Update* update, const Draw* draw) {
+    const auto& [mean, wide_mean, hess] = posterior;
+    if (update) {
+      by_tensors_.push_back([mean = mean, wide_mean = wide_mean, hess = hess,
+                             momentum = update->momentum, evidence = update->evidence,
+                             coefficients = update->coefficients, skipped = update->skipped] {
+        aten::update_from<E>({mean, wide_mean, hess}, momentum, evidence, coefficients, skipped);
+      });
+    }
+    if (draw) {
+      by_tensors_.push_back([mean = mean, wide_mean = wide_mean, hess = hess, theta = draw->theta,
+                             drawing = draw->drawing] {
+        aten::draw({mean, wide_mean, hess}, theta, drawing);
+      });
+    }
+  }
 
   static UpdateTask update_task(const PosteriorTensors& posterior, const Update& update) {
     const Evidence& evidence = update.evidence;
@@ -318,6 +335,7 @@ class StepJob {
 
   CudaMemory& memory_;
   TaskList<StepTask> fused_;
+  std::vector<std::function<void()>> by_tensors_;
   CudaJob cuda_update_;
   CudaJob cuda_sample_;
   CudaJob cuda_step_;

@@ -17,6 +17,8 @@
 #include <ivon/kernels/cuda/convert.hpp>
 #include <ivon/kernels/cuda/runtime.hpp>
 #include <stdexcept>
+#include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,10 +26,50 @@ namespace ivon::detail {
 
 // --- devices and streams ------------------------------------------------------------------------
 
+/// Whether a stream tells its handle (cudaStream_t), as it does from LibTorch 2.11 on.
+template <class Stream, class = void>
+inline constexpr bool kTellsHandle = false;
+template <class Stream>
+inline constexpr bool
+    kTellsHandle<Stream, std::void_t<decltype(std::declval<const Stream&>().native_handle())>> =
+        true;
+
+/// Where LibTorch's libraries are, with a final slash.
+inline std::string torch_folder() { return cuda::folder_of(&at::globalContext()); }
+
+/// For LibTorch before 2.11; with the reason where there is no way to its streams.
+inline const std::pair<cuda::TorchStreams, std::string>& torch_streams() {
+  static const std::pair<cuda::TorchStreams, std::string> streams = [] {
+    std::pair<cuda::TorchStreams, std::string> found;
+    if (!found.first.load(torch_folder(), found.second)) {
+      found.second =
+          "this LibTorch does not tell its streams, as 2.11 and later do: " + found.second;
+    }
+    return found;
+  }();
+  return streams;
+}
+
+/// The handle of `stream`, which is its device's current one.
+template <class Stream>
+void* handle_of_current(const Stream& stream) {
+  if constexpr (kTellsHandle<Stream>) {
+    return stream.native_handle();
+  } else {
+    void* handle = nullptr;
+    const auto& streams = torch_streams().first;
+    TORCH_CHECK(streams.aoti_torch_get_current_cuda_stream(stream.device_index(), &handle) == 0,
+                "ivon: LibTorch does not tell the current stream of ", stream.device(),
+                "; set IVON_CUDA_BACKEND=aten to go without compiled kernels");
+    return handle;
+  }
+}
+
 /// The process's way to compute on CUDA devices. Its NVRTC may lie beside LibTorch.
 inline const cuda::Backend& cuda_backend() {
   try {
-    return cuda::backend(cuda::folder_of(&at::globalContext()));
+    return cuda::backend(torch_folder(),
+                         kTellsHandle<c10::Stream> ? std::string() : torch_streams().second);
   } catch (const std::runtime_error& error) {
     TORCH_CHECK(false, error.what());
   }
@@ -55,7 +97,7 @@ inline c10::Stream current_stream(const at::Device& device) {
 }
 inline cuda::Place current_place(const at::Device& device) {
   if (!device.is_cuda()) return {};
-  return {static_cast<int>(device.index()), current_stream(device).native_handle()};
+  return {static_cast<int>(device.index()), handle_of_current(current_stream(device))};
 }
 
 /// Whether what is queued for this device now goes into a CUDA graph.

@@ -2,13 +2,20 @@
 // The entry points that NVRTC compiles: one module for each element and estimate, named by the
 // macros IVON_ELEMENT and IVON_ESTIMATE, and one with what all share, without them.
 
+// Arguments are read where the launch put them; before compute capability 7.0 the compiler decides.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 700
+#define IVON_ARGUMENT const __grid_constant__
+#else
+#define IVON_ARGUMENT const
+#endif
+
 #if defined(IVON_ELEMENT)
 // Blocks that a multiprocessor has room for: two allow 128 registers a thread, more than all but
 // doubles need.
 #define IVON_BLOCKS (IVON_ELEMENT == 1 ? 1 : 2)
 #define IVON_PASS(name, pass)                                                               \
   extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, IVON_BLOCKS)   \
-      name(const __grid_constant__ ivon::detail::cuda::Launch launch) {                     \
+      name(IVON_ARGUMENT ivon::detail::cuda::Launch launch) {                               \
     ivon::detail::cuda::run_chunk<ivon::detail::cuda::Entry::pass,                          \
                                   static_cast<ivon::detail::Element>(IVON_ELEMENT),         \
                                   static_cast<ivon::detail::FusedEstimate>(IVON_ESTIMATE)>( \
@@ -20,18 +27,16 @@ IVON_PASS(ivon_update, kUpdate)
 IVON_PASS(ivon_step, kStep)
 #else
 #define IVON_THREAD (static_cast<ivon::detail::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x)
-extern "C" __global__ void ivon_write_page(const __grid_constant__ ivon::detail::cuda::Page page) {
+extern "C" __global__ void ivon_write_page(IVON_ARGUMENT ivon::detail::cuda::Page page) {
   ivon::detail::cuda::write_page(page, IVON_THREAD);
 }
-extern "C" __global__ void ivon_list_chunks(
-    const __grid_constant__ ivon::detail::cuda::Listing listing) {
+extern "C" __global__ void ivon_list_chunks(IVON_ARGUMENT ivon::detail::cuda::Listing listing) {
   ivon::detail::cuda::list_chunk(listing, IVON_THREAD);
 }
-extern "C" __global__ void ivon_count_updates(
-    const __grid_constant__ ivon::detail::cuda::Counting counting) {
+extern "C" __global__ void ivon_count_updates(IVON_ARGUMENT ivon::detail::cuda::Counting counting) {
   ivon::detail::cuda::count_updates(counting, IVON_THREAD);
 }
-extern "C" __global__ void ivon_fill(const __grid_constant__ ivon::detail::cuda::Filling filling) {
+extern "C" __global__ void ivon_fill(IVON_ARGUMENT ivon::detail::cuda::Filling filling) {
   ivon::detail::cuda::fill_quad(filling, IVON_THREAD);
 }
 #endif

@@ -4,8 +4,9 @@
 #pragma once
 
 #include <cstddef>
-#include <initializer_list>
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #if defined(_WIN32)
 #define IVON_HAS_DLOPEN 0
@@ -21,19 +22,14 @@ class Library {
  public:
   Library() = default;
 
-  /// Loads the first of `names` that there is; without any, `why` gets the loader's last words.
-  Library(std::initializer_list<std::string> names, std::string& why) {
+  /// Loads the library of that name or path; without it, `why` gets what the loader says.
+  Library(const std::string& name, std::string& why) {
 #if IVON_HAS_DLOPEN
-    for (const std::string& name : names) {
-      if (name.empty()) continue;
-      handle_ = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-      if (handle_ != nullptr) return;
-      const char* said = dlerror();
-      if (said != nullptr) why = said;
-    }
+    handle_ = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    const char* said = handle_ == nullptr ? dlerror() : nullptr;
+    if (said != nullptr) why = said;
 #else
-    (void)names;
-    why = "ivon loads it on POSIX systems only";
+    why = "ivon loads " + name + " on POSIX systems only";
 #endif
   }
 
@@ -88,7 +84,7 @@ struct Driver {
 
   /// False and the reason where the driver is missing or too old.
   bool load(std::string& why) {
-    const Library library({"libcuda.so.1"}, why);
+    const Library library("libcuda.so.1", why);
     return library.loaded() && library.bind(cuInit, "cuInit", why) &&
            library.bind(cuDriverGetVersion, "cuDriverGetVersion", why) &&
            library.bind(cuGetErrorString, "cuGetErrorString", why) &&
@@ -128,23 +124,29 @@ struct Nvrtc {
   const char* (*nvrtcGetErrorString)(int) = nullptr;
 
   /// Loads the NVRTC that a CUDA LibTorch in `torch_folder` (with a final slash, or empty) brings,
-  /// else the system's. False and the reason where there is none.
+  /// for its driver takes what that compiles; else the system's. False and the reason where there
+  /// is none.
   bool load(const std::string& torch_folder, std::string& why) {
-    const std::string pip = torch_folder.empty() ? "" : torch_folder + "../../nvidia/";
-    const auto in = [](const std::string& folder, const char* name) {
-      return folder.empty() ? std::string() : folder + name;
-    };
-    // By plain name first: where LibTorch has loaded it already, that is the one.
-    const Library library(
-        {"libnvrtc.so.13", "libnvrtc.so.12", in(torch_folder, "libcaffe2_nvrtc.so"),
-         in(pip, "cu13/lib/libnvrtc.so.13"), in(pip, "cuda_nvrtc/lib/libnvrtc.so.12"),
-         in(torch_folder, "libnvrtc.so.13"), in(torch_folder, "libnvrtc.so.12"), "libnvrtc.so"},
-        why);
-    return library.loaded() && bind(library, why);
+    std::vector<std::string> names;
+    if (!torch_folder.empty()) {
+      const std::string pip = torch_folder + "../../nvidia/";
+      names = {
+          torch_folder + "libcaffe2_nvrtc.so",  // depends on the one that LibTorch was built with
+          torch_folder + "libnvrtc.so.13", torch_folder + "libnvrtc.so.12",
+          pip + "cu13/lib/libnvrtc.so.13", pip + "cuda_nvrtc/lib/libnvrtc.so.12"};
+    }
+    for (const char* name :
+         {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so"}) {
+      names.emplace_back(name);
+    }
+    for (const std::string& name : names) {
+      if (load_file(name, why)) return true;
+    }
+    return false;
   }
   /// Loads the NVRTC at `path`.
   bool load_file(const std::string& path, std::string& why) {
-    const Library library({path}, why);
+    const Library library(path, why);
     return library.loaded() && bind(library, why);
   }
 
@@ -169,6 +171,19 @@ struct Nvrtc {
            library.bind(nvrtcGetPTX, "nvrtcGetPTX", why) &&
            library.bind(nvrtcDestroyProgram, "nvrtcDestroyProgram", why) &&
            library.bind(nvrtcGetErrorString, "nvrtcGetErrorString", why);
+  }
+};
+
+/// LibTorch's C interface (torch/csrc/inductor/aoti_torch/c/shim.h): the one way to a device's
+/// stream that LibTorch before 2.11 offers without headers of CUDA. Results are 0 for success.
+struct TorchStreams {
+  int32_t (*aoti_torch_get_current_cuda_stream)(int32_t device, void** stream) = nullptr;
+
+  /// From the LibTorch in `torch_folder` (with a final slash, or empty), which is loaded already.
+  bool load(const std::string& torch_folder, std::string& why) {
+    const Library library(torch_folder + "libtorch_cuda.so", why);
+    return library.loaded() && library.bind(aoti_torch_get_current_cuda_stream,
+                                            "aoti_torch_get_current_cuda_stream", why);
   }
 };
 

@@ -171,9 +171,11 @@ struct Backend {
   bool by_choice = false;  // of the user, who need not be warned
 };
 
-/// Decides by IVON_CUDA_BACKEND (nvrtc or aten; unset: nvrtc where it can be loaded). Throws
-/// std::runtime_error where the variable names something else, or nvrtc and that cannot be had.
-inline Backend choose_backend(const char* wanted, const std::string& torch_folder) {
+/// Decides by IVON_CUDA_BACKEND (nvrtc or aten; unset: nvrtc where it can be loaded). `obstacle`:
+/// why this LibTorch cannot have kernels launched; empty if it can. Throws std::runtime_error where
+/// the variable names something else, or nvrtc and that cannot be had.
+inline Backend choose_backend(const char* wanted, const std::string& torch_folder,
+                              const std::string& obstacle) {
   const std::string name = wanted == nullptr ? "" : wanted;
   if (name == "aten") return {nullptr, "IVON_CUDA_BACKEND=aten", true};
   if (!name.empty() && name != "nvrtc") {
@@ -181,6 +183,7 @@ inline Backend choose_backend(const char* wanted, const std::string& torch_folde
                              "'; unset it to take nvrtc where there is one");
   }
   try {
+    if (!obstacle.empty()) throw std::runtime_error(obstacle);
     auto* runtime = new NvrtcRuntime(torch_folder);  // for the life of the process
     return {runtime, runtime->describe(), true};
   } catch (const std::runtime_error& error) {
@@ -191,8 +194,9 @@ inline Backend choose_backend(const char* wanted, const std::string& torch_folde
   }
 }
 
-inline const Backend& backend(const std::string& torch_folder) {
-  static const Backend chosen = choose_backend(std::getenv("IVON_CUDA_BACKEND"), torch_folder);
+inline const Backend& backend(const std::string& torch_folder, const std::string& obstacle) {
+  static const Backend chosen =
+      choose_backend(std::getenv("IVON_CUDA_BACKEND"), torch_folder, obstacle);
   return chosen;
 }
 

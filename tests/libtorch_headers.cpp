@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiled, not linked: everything of ivon against the headers of a CUDA LibTorch.
+// Compiled, not linked: everything of ivon against the headers of another LibTorch.
 #include <ivon/ivon.hpp>
 
 template class ivon::IVON<ivon::PriceEstimator>;
