@@ -22,7 +22,10 @@ cat <<'TEXT'
 // Written by cmake/cuda_source.sh; do not edit. The text of the CUDA kernels, for NVRTC.
 #pragma once
 
-namespace ivon::detail::cuda {
+#include <ivon/version.hpp>
+
+IVON_NAMESPACE_BEGIN
+namespace detail::cuda {
 
 // clang-format off
 inline constexpr const char kSource[] =
@@ -30,6 +33,8 @@ R"ivon(
 #define IVON_CUDA_TEXT 1
 #define IVON_ALWAYS_INLINE __device__ __forceinline__
 #define IVON_ROLLED _Pragma("unroll 1")
+#define IVON_NAMESPACE_BEGIN namespace ivon {
+#define IVON_NAMESPACE_END }
 namespace ivon::detail {
 using int32_t = int;
 using int64_t = long long;
@@ -48,5 +53,6 @@ cat <<'TEXT'
 ;
 // clang-format on
 
-}  // namespace ivon::detail::cuda
+}  // namespace detail::cuda
+IVON_NAMESPACE_END
 TEXT

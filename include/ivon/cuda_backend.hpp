@@ -5,9 +5,10 @@
 #include <ATen/Context.h>
 
 #include <ivon/kernels/dispatch_cuda.hpp>
+#include <ivon/version.hpp>
 #include <string>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 
 struct CudaBackendInfo {
   /// "nvrtc": kernels compiled at run time. "aten": tensor expressions, several times slower.
@@ -26,4 +27,4 @@ inline CudaBackendInfo cuda_backend_info() {
   return {backend.runtime != nullptr ? "nvrtc" : "aten", backend.reason};
 }
 
-}  // namespace ivon
+IVON_NAMESPACE_END

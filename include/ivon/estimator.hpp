@@ -11,8 +11,9 @@
 #pragma once
 
 #include <ivon/kernels/coefficients.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 
 /// The paper's reparametrisation estimator (Shen et al. 2024, Algorithm 1), from Price's
 /// theorem: hhat = lambda (h + delta) (theta - m) ghat. Unbiased; may be negative.
@@ -48,4 +49,4 @@ struct GradSquaredEstimator {
   }
 };
 
-}  // namespace ivon
+IVON_NAMESPACE_END

@@ -11,8 +11,10 @@
 #include <ivon/kernels/dispatch.hpp>
 #include <ivon/kernels/dispatch_cuda.hpp>
 #include <ivon/kernels/normal.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// Everything random about an optimizer: its seed and how many samples each stream has given.
 struct NoiseStream {
@@ -84,4 +86,5 @@ inline at::Tensor standard_normal(const at::Tensor& parameter, const NoiseKey& k
   return normals.to(device, dtype);
 }
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

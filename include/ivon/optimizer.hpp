@@ -16,6 +16,7 @@
 #include <ivon/options.hpp>
 #include <ivon/sampled_params.hpp>
 #include <ivon/state.hpp>
+#include <ivon/version.hpp>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -23,7 +24,7 @@
 #include <utility>
 #include <vector>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 
 /// Improved Variational Online Newton (Shen et al., ICML 2024, arXiv 2402.17641, Algorithm 1).
 ///
@@ -147,7 +148,7 @@ class IVON : public torch::optim::Optimizer {
   std::vector<at::Tensor> skipped_;  // int64 counters, one a device
 };
 
-}  // namespace ivon
+IVON_NAMESPACE_END
 
 #include <ivon/detail/optimizer_archive.hpp>  // IWYU pragma: export
 #include <ivon/detail/optimizer_impl.hpp>     // IWYU pragma: export

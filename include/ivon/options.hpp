@@ -9,12 +9,13 @@
 #include <cmath>
 #include <cstdint>
 #include <ivon/detail/rate_on_device.hpp>
+#include <ivon/version.hpp>
 #include <limits>
 #include <string>
 #include <string_view>
 #include <tuple>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 
 // Declares an option with the accessors that TORCH_ARG makes (get, chainable set, reference), and
 // remembers whether it was set, for groups inherit what they leave open.
@@ -215,4 +216,4 @@ inline void IVONOptions::serialize(torch::serialize::InputArchive& archive) {
   });
 }
 
-}  // namespace ivon
+IVON_NAMESPACE_END

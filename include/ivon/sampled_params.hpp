@@ -4,10 +4,11 @@
 
 #include <exception>
 #include <ivon/detail/sampling_core.hpp>
+#include <ivon/version.hpp>
 #include <memory>
 #include <utility>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 
 /// While it lives, the module holds the mean. Made by `IVON::mean_params()`; outside
 /// `sample_on_step` the module holds the mean anyway and this does nothing. May be nested, and
@@ -81,4 +82,4 @@ class [[nodiscard]] SampledParams {
   int exceptions_;  // in flight when the scope began: one more means that the scope is unwinding
 };
 
-}  // namespace ivon
+IVON_NAMESPACE_END

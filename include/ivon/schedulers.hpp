@@ -21,12 +21,13 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <ivon/version.hpp>
 #include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 namespace detail {
 
 enum class Decay : int64_t { kCosine = 0, kLinear = 1 };
@@ -215,4 +216,4 @@ class WarmupLinearLR : public detail::WarmupLR {
       : WarmupLR(optimizer, warmup_steps, total_steps, final_factor, detail::Decay::kLinear) {}
 };
 
-}  // namespace ivon
+IVON_NAMESPACE_END

@@ -8,8 +8,9 @@
 #include <torch/serialize/archive.h>
 
 #include <cstdint>
+#include <ivon/version.hpp>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 
 /// State of one parameter. Its tensors have the parameter's shape and memory order and are float32,
 /// float64 for a float64 parameter, whatever precision the parameter itself has.
@@ -49,4 +50,4 @@ inline void IVONParamState::serialize(torch::serialize::InputArchive& archive) {
   step(stored_step.toInt());
 }
 
-}  // namespace ivon
+IVON_NAMESPACE_END

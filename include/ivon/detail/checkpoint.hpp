@@ -13,11 +13,13 @@
 #include <ivon/noise.hpp>
 #include <ivon/options.hpp>
 #include <ivon/state.hpp>
+#include <ivon/version.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 inline constexpr const char* kArchiveKey = "ivon_optimizer";
 inline constexpr int64_t kFormatVersion = 1;  // of the keys below
@@ -208,4 +210,5 @@ inline void Checkpoint::check_fits(const char* wanted_estimator,
   }
 }
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -14,11 +14,13 @@
 #include <cstring>
 #include <deque>
 #include <ivon/kernels/dispatch_cuda.hpp>
+#include <ivon/version.hpp>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// What the CUDA passes of one optimizer keep in device memory.
 class CudaMemory {
@@ -201,4 +203,5 @@ class CudaJob {
   std::vector<Part> parts_;
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

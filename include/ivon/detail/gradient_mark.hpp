@@ -6,9 +6,11 @@
 #include <c10/util/intrusive_ptr.h>
 
 #include <cstdint>
+#include <ivon/version.hpp>
 #include <optional>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// Version counter of a tensor: moves with every in-place write. Inference tensors have none.
 inline int64_t version_of(const at::Tensor& tensor) {
@@ -44,4 +46,5 @@ class GradientMark {
   int64_t version_ = 0;
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -4,8 +4,9 @@
 
 #include <ivon/detail/checkpoint.hpp>
 #include <ivon/optimizer.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 
 template <class E>
 void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
@@ -95,4 +96,4 @@ void IVON<E>::load(torch::serialize::InputArchive& archive) {
   renew_resident_sample();
 }
 
-}  // namespace ivon
+IVON_NAMESPACE_END

@@ -3,8 +3,9 @@
 #pragma once
 
 #include <ivon/optimizer.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 namespace detail {
 
 inline uint64_t random_seed() {
@@ -359,4 +360,4 @@ void IVON<E>::manual_seed(uint64_t seed) {
   renew_resident_sample();
 }
 
-}  // namespace ivon
+IVON_NAMESPACE_END

@@ -3,8 +3,9 @@
 #pragma once
 
 #include <ivon/optimizer.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 namespace detail {
 
 /// Step size over learning rate.
@@ -261,4 +262,4 @@ int64_t IVON<E>::skipped_elements() const {
   return total;
 }
 
-}  // namespace ivon
+IVON_NAMESPACE_END

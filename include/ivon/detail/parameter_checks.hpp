@@ -10,12 +10,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <ivon/kernels/dispatch.hpp>
+#include <ivon/version.hpp>
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// A tensor of the optimizer with its place: what messages say and what numbers its noise.
 struct ParameterRef {
@@ -137,4 +139,5 @@ inline const at::Tensor& checked_gradient(const ParameterRef& ref) {
   return gradient;
 }
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -7,11 +7,13 @@
 #include <ivon/detail/parameter_checks.hpp>
 #include <ivon/kernels/coefficients.hpp>
 #include <ivon/options.hpp>
+#include <ivon/version.hpp>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// The distinct tensors of each group, numbered in order. C++ `parameters()` lists tied weights
 /// twice: within a group the second mention is skipped, in another group it is an error.
@@ -92,4 +94,5 @@ inline PosteriorScale posterior_scale(const IVONOptions& options) {
   return {options.ess(), options.weight_decay(), options.hess_init()};
 }
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

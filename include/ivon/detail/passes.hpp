@@ -11,11 +11,13 @@
 #include <ivon/kernels/aten.hpp>
 #include <ivon/kernels/dispatch.hpp>
 #include <ivon/noise.hpp>
+#include <ivon/version.hpp>
 #include <optional>
 #include <utility>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// What the samples of a step say about one parameter.
 struct Evidence {
@@ -341,4 +343,5 @@ class StepJob {
   CudaJob cuda_step_;
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

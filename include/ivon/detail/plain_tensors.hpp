@@ -5,7 +5,10 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
 
-namespace ivon::detail {
+#include <ivon/version.hpp>
+
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// The library computes on ordinary tensors without gradients, wherever it is called from.
 struct PlainTensors {
@@ -13,4 +16,5 @@ struct PlainTensors {
   at::NoGradGuard no_grad;
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

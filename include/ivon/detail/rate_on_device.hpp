@@ -7,10 +7,12 @@
 #include <c10/util/Exception.h>
 
 #include <ivon/detail/plain_tensors.hpp>
+#include <ivon/version.hpp>
 #include <utility>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// Belongs to one object: a copy of its owner gets none, an assignment to its owner changes
 /// nothing.
@@ -54,4 +56,5 @@ class RateOnDevice {
   std::vector<std::pair<at::Tensor, double>> rates_;  // one a device, and what it holds
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

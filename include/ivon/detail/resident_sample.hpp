@@ -8,13 +8,15 @@
 #include <atomic>
 #include <cstddef>
 #include <ivon/detail/sample.hpp>
+#include <ivon/version.hpp>
 #include <mutex>
 #include <string>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// Every tensor of this process that holds a resident sample, so that a second optimizer built on
 /// it does not take the sample for the mean.
@@ -274,4 +276,5 @@ class ResidentSample {
   Sample sample_;
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -11,11 +11,13 @@
 #include <ivon/detail/passes.hpp>
 #include <ivon/detail/plain_tensors.hpp>
 #include <ivon/detail/two_buffers.hpp>
+#include <ivon/version.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// What is kept for one tensor of the optimizer.
 struct ParameterSlot {
@@ -124,4 +126,5 @@ inline std::string moved_message(const ParameterRef& ref) {
          "sample_on_step before the optimizer is built";
 }
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <ivon/detail/resident_sample.hpp>
 #include <ivon/detail/sample.hpp>
+#include <ivon/version.hpp>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 class SamplingCore {
  public:
@@ -153,4 +155,5 @@ class SamplingCore {
   std::string damage_;
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

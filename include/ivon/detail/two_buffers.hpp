@@ -7,9 +7,11 @@
 #include <c10/core/Storage.h>
 
 #include <ivon/noise.hpp>
+#include <ivon/version.hpp>
 #include <utility>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// The parameter's own storage switches between two buffers of equal size: no copy, and every view
 /// and tied alias follows. A parameter that does not fill its storage (a slice, a flattened RNN
@@ -130,4 +132,5 @@ class TwoBuffers {
   bool shown_ = false;
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

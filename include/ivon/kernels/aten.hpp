@@ -11,8 +11,10 @@
 
 #include <cmath>
 #include <ivon/kernels/coefficients.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon::detail::aten {
+IVON_NAMESPACE_BEGIN
+namespace detail::aten {
 
 /// h + delta > 0.
 inline at::Tensor damped_hess(const at::Tensor& hess, const PosteriorScale& scale) {
@@ -79,4 +81,5 @@ void update(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& mo
   mean.copy_(kept_mean);
 }
 
-}  // namespace ivon::detail::aten
+}  // namespace detail::aten
+IVON_NAMESPACE_END

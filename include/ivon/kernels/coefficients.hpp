@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <ivon/version.hpp>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// The Hessian estimates that the fused kernels know; formulas in ivon/estimator.hpp.
 enum class FusedEstimate { kPrice, kGradSquared };
@@ -38,4 +40,5 @@ struct UpdateCoefficients {
   double clip_radius;  // bound on one element of the preconditioned step, > 0
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

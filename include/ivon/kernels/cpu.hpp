@@ -11,9 +11,11 @@
 #include <ivon/kernels/cpu/parts.hpp>
 #include <ivon/kernels/noise_key.hpp>
 #include <ivon/kernels/tasks.hpp>
+#include <ivon/version.hpp>
 #include <type_traits>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 inline int64_t count_bits(uint32_t bits) {
   int64_t count = 0;
@@ -117,4 +119,5 @@ inline void fill_quads(Isa isa, const NoiseKey& key, uint64_t first_quad, float*
 }
 #undef IVON_RUN_WITH
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -12,10 +12,12 @@
 #include <atomic>
 #include <cstdint>
 #include <ivon/kernels/cpu.hpp>
+#include <ivon/version.hpp>
 #include <utility>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// Calls work(begin, end) for ranges that cover [0, items), on LibTorch's own threads, from `grain`
 /// items a thread on. at::parallel_for in a header runs serially unless the user compiles with
@@ -144,4 +146,5 @@ class TaskList {
   std::vector<int64_t> ends_;  // blocks up to and including each task
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -16,13 +16,15 @@
 #include <cstring>
 #include <ivon/kernels/cuda/convert.hpp>
 #include <ivon/kernels/cuda/runtime.hpp>
+#include <ivon/version.hpp>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 // --- devices and streams ------------------------------------------------------------------------
 
@@ -286,4 +288,5 @@ class CudaTable {
   StreamMark mark_;              // of device_chunks_
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <ivon/version.hpp>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 inline constexpr int64_t kNoiseStreamId =
     1;  // of docs/noise.md; changes with any bit of the stream
@@ -24,4 +26,5 @@ struct NoiseKey {
   uint32_t parameter = 0;  // position among the optimizer's parameters, < kMaxNoiseParameters
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <ivon/kernels/cpu.hpp>
 #include <ivon/kernels/noise_key.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// Writes the normals of the blocks from `first_block` on: out[0 ... count - 1] are the elements
 /// kNoiseBlock * first_block + i of the parameter in memory order.
@@ -30,4 +32,5 @@ inline void fill_normal_cuda(const NoiseKey& key, int64_t first_block, float* ou
   fill_quads(isa, key, static_cast<uint64_t>(first_block) * (kNoiseBlock / 4), out, count);
 }
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

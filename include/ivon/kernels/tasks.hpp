@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <ivon/kernels/coefficients.hpp>
 #include <ivon/kernels/noise_key.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 /// Element type of a parameter: of its mean as the module shows it, its sample and its gradient.
 /// Its state (Hessian, momentum, full mean, sums) is double for kFloat64, else float.
@@ -77,4 +79,5 @@ inline int64_t block_size(int64_t count, int64_t block) {
   return left < kNoiseBlock ? left : kNoiseBlock;
 }
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -22,10 +22,11 @@
 #include <c10/util/Exception.h>
 
 #include <cstdint>
+#include <ivon/version.hpp>
 #include <limits>
 #include <tuple>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 
 /// A reliability diagram: what was claimed and what came true, bin by bin. On the CPU.
 struct ReliabilityBins {
@@ -137,4 +138,4 @@ inline double ece(const at::Tensor& probs, const at::Tensor& targets, int64_t bi
   return gap.sum().item<double>() / static_cast<double>(probs.size(0));
 }
 
-}  // namespace ivon
+IVON_NAMESPACE_END

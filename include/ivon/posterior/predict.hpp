@@ -15,10 +15,11 @@
 
 #include <cmath>
 #include <cstdint>
+#include <ivon/version.hpp>
 #include <limits>
 #include <utility>
 
-namespace ivon {
+IVON_NAMESPACE_BEGIN
 
 /// For logits [..., C]; float64 where the logits are, float32 otherwise.
 struct Prediction {
@@ -127,4 +128,4 @@ Prediction predict(Optimizer& optimizer, Forward&& forward, int64_t samples = 16
   return accumulator.result();
 }
 
-}  // namespace ivon
+IVON_NAMESPACE_END

@@ -22,6 +22,8 @@
 #endif
 #if defined(__GNUC__) && defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
 #include <arm_neon.h>
+
+#include <ivon/version.hpp>
 #define IVON_NEON 1
 #else
 #define IVON_NEON 0
@@ -70,7 +72,8 @@
 #endif
 // clang-format on
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 enum class Isa { kPortable, kAvx2, kAvx512, kNeon };
 
@@ -133,4 +136,5 @@ inline Isa current_isa() {
   return chosen;
 }
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <cstring>
 #include <ivon/kernels/tasks.hpp>
+#include <ivon/version.hpp>
 #include <optional>
 #include <type_traits>
 
-namespace ivon::detail {
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 inline constexpr int64_t kRound = 32;  // elements: two packs, what one call makes of normals
 
@@ -125,4 +127,5 @@ class BlockParts {
   alignas(64) char room_[8][static_cast<size_t>(kRound) * 8];
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END

@@ -12,6 +12,7 @@
 #include <ivon/kernels/cuda/library.hpp>
 #include <ivon/kernels/cuda/records.hpp>
 #include <ivon/kernels/cuda/source.hpp>
+#include <ivon/version.hpp>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -19,7 +20,8 @@
 #include <utility>
 #include <vector>
 
-namespace ivon::detail::cuda {
+IVON_NAMESPACE_BEGIN
+namespace detail::cuda {
 
 /// What is compiled as one: the passes of an element type and an estimate, or what serves them all.
 struct ModuleName {
@@ -185,4 +187,5 @@ class DiskCache {
   std::filesystem::path folder_;
 };
 
-}  // namespace ivon::detail::cuda
+}  // namespace detail::cuda
+IVON_NAMESPACE_END

@@ -6,8 +6,10 @@
 #include <initializer_list>
 #include <ivon/kernels/cuda/records.hpp>
 #include <ivon/kernels/tasks.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon::detail::cuda {
+IVON_NAMESPACE_BEGIN
+namespace detail::cuda {
 
 /// One parameter of a launch: its own part, its gradient, and what it shares with others.
 struct Work {
@@ -85,4 +87,5 @@ inline bool aligned(const Work& work) {
   return all % 16 == 0;
 }
 
-}  // namespace ivon::detail::cuda
+}  // namespace detail::cuda
+IVON_NAMESPACE_END

@@ -12,10 +12,13 @@
 #define IVON_HAS_DLOPEN 0
 #else
 #include <dlfcn.h>
+
+#include <ivon/version.hpp>
 #define IVON_HAS_DLOPEN 1
 #endif
 
-namespace ivon::detail::cuda {
+IVON_NAMESPACE_BEGIN
+namespace detail::cuda {
 
 /// A shared library that stays loaded.
 class Library {
@@ -187,4 +190,5 @@ struct TorchStreams {
   }
 };
 
-}  // namespace ivon::detail::cuda
+}  // namespace detail::cuda
+IVON_NAMESPACE_END

@@ -7,8 +7,10 @@
 #include <ivon/kernels/coefficients.hpp>
 #include <ivon/kernels/noise_key.hpp>
 #include <ivon/kernels/tasks.hpp>
+#include <ivon/version.hpp>
 
-namespace ivon::detail::cuda {
+IVON_NAMESPACE_BEGIN
+namespace detail::cuda {
 
 inline constexpr int64_t kChunk = 4096;       // elements that one thread block walks
 inline constexpr uint32_t kThreads = 256;     // of a thread block
@@ -125,4 +127,5 @@ struct Filling {
 
 inline int64_t chunks_of(int64_t count) { return (count + kChunk - 1) / kChunk; }
 
-}  // namespace ivon::detail::cuda
+}  // namespace detail::cuda
+IVON_NAMESPACE_END

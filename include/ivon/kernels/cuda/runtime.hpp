@@ -9,13 +9,15 @@
 #include <ivon/kernels/cuda/compiler.hpp>
 #include <ivon/kernels/cuda/library.hpp>
 #include <ivon/kernels/cuda/records.hpp>
+#include <ivon/version.hpp>
 #include <map>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
-namespace ivon::detail::cuda {
+IVON_NAMESPACE_BEGIN
+namespace detail::cuda {
 
 /// Where a kernel runs: the device's number and a stream of it (cudaStream_t; null: the default
 /// stream).
@@ -206,4 +208,5 @@ inline Runtime*& host_runtime() {
   return runtime;
 }
 
-}  // namespace ivon::detail::cuda
+}  // namespace detail::cuda
+IVON_NAMESPACE_END

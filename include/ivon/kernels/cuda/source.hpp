@@ -2,7 +2,10 @@
 // Written by cmake/cuda_source.sh; do not edit. The text of the CUDA kernels, for NVRTC.
 #pragma once
 
-namespace ivon::detail::cuda {
+#include <ivon/version.hpp>
+
+IVON_NAMESPACE_BEGIN
+namespace detail::cuda {
 
 // clang-format off
 inline constexpr const char kSource[] =
@@ -10,6 +13,8 @@ R"ivon(
 #define IVON_CUDA_TEXT 1
 #define IVON_ALWAYS_INLINE __device__ __forceinline__
 #define IVON_ROLLED _Pragma("unroll 1")
+#define IVON_NAMESPACE_BEGIN namespace ivon {
+#define IVON_NAMESPACE_END }
 namespace ivon::detail {
 using int32_t = int;
 using int64_t = long long;
@@ -27,7 +32,9 @@ R"ivon(
 
 
 
-namespace ivon::detail {
+
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 
 enum class FusedEstimate { kPrice, kGradSquared };
@@ -60,7 +67,8 @@ struct UpdateCoefficients {
   double clip_radius;  // bound on one element of the preconditioned step, > 0
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END
 )ivon"
 R"ivon(
 #line 1 "ivon/kernels/noise_key.hpp"
@@ -70,7 +78,9 @@ R"ivon(
 
 
 
-namespace ivon::detail {
+
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 inline constexpr int64_t kNoiseStreamId =
     1;  // of docs/noise.md; changes with any bit of the stream
@@ -90,7 +100,8 @@ struct NoiseKey {
   uint32_t parameter = 0;  // position among the optimizer's parameters, < kMaxNoiseParameters
 };
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END
 )ivon"
 R"ivon(
 #line 1 "ivon/kernels/tasks.hpp"
@@ -102,7 +113,9 @@ R"ivon(
 
 
 
-namespace ivon::detail {
+
+IVON_NAMESPACE_BEGIN
+namespace detail {
 
 
 
@@ -173,7 +186,8 @@ inline int64_t block_size(int64_t count, int64_t block) {
   return left < kNoiseBlock ? left : kNoiseBlock;
 }
 
-}  // namespace ivon::detail
+}  // namespace detail
+IVON_NAMESPACE_END
 )ivon"
 R"ivon(
 #line 1 "ivon/kernels/cuda/records.hpp"
@@ -187,7 +201,9 @@ R"ivon(
 
 
 
-namespace ivon::detail::cuda {
+
+IVON_NAMESPACE_BEGIN
+namespace detail::cuda {
 
 inline constexpr int64_t kChunk = 4096;       // elements that one thread block walks
 inline constexpr uint32_t kThreads = 256;     // of a thread block
@@ -304,7 +320,8 @@ struct Filling {
 
 inline int64_t chunks_of(int64_t count) { return (count + kChunk - 1) / kChunk; }
 
-}  // namespace ivon::detail::cuda
+}  // namespace detail::cuda
+IVON_NAMESPACE_END
 )ivon"
 R"ivon(
 namespace ivon::detail::cuda {
@@ -1123,4 +1140,5 @@ extern "C" __global__ void ivon_fill(IVON_ARGUMENT ivon::detail::cuda::Filling f
 ;
 // clang-format on
 
-}  // namespace ivon::detail::cuda
+}  // namespace detail::cuda
+IVON_NAMESPACE_END

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parameters of this process that show a sample now, whichever optimizer shows it.
+//
+// All libraries of a process share one list, also those that are built with another version of ivon
+// or with hidden visibility. So the types of the list lie outside ivon's versioned namespace, and
+// their layout never changes: another layout needs other names.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <ivon/detail/parameter_checks.hpp>
+#include <ivon/version.hpp>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#if defined(__GNUC__)
+#define IVON_DETAIL_SHARED __attribute__((visibility("default")))
+#else
+#define IVON_DETAIL_SHARED
+#endif
+
+namespace ivon_process {
+
+/// The bytes of a storage from the first to the last element of one tensor.
+struct IVON_DETAIL_SHARED Span1 {
+  const void* storage;  // c10::StorageImpl
+  uint64_t begin;
+  uint64_t end;
+};
+
+/// The tensors that one optimizer shows samples in.
+struct IVON_DETAIL_SHARED Shown1 {
+  const void* owner;  // identifies the optimizer
+  Span1* spans;       // sorted by storage and begin
+  uint64_t count;
+  uint64_t resident;  // 1: by sample_on_step; 0: by a scope
+  Shown1* next;
+};
+
+struct IVON_DETAIL_SHARED ShownList1 {
+  std::atomic<uint32_t> locked;
+  std::atomic<uint32_t> entries;
+  Shown1* first;
+};
+
+/// Never destroyed in effect: optimizers of static storage duration may end later.
+inline IVON_DETAIL_SHARED ShownList1 shown_list_1{};
+
+}  // namespace ivon_process
+
+IVON_NAMESPACE_BEGIN
+namespace detail {
+
+/// Holds the list; sections are short, so waiting threads spin.
+class ShownListLock {
+ public:
+  ShownListLock() {
+    while (list().locked.exchange(1, std::memory_order_acquire) != 0) std::this_thread::yield();
+  }
+  ~ShownListLock() { list().locked.store(0, std::memory_order_release); }
+  ShownListLock(const ShownListLock&) = delete;
+  ShownListLock& operator=(const ShownListLock&) = delete;
+
+  static ivon_process::ShownList1& list() { return ivon_process::shown_list_1; }
+};
+
+inline ivon_process::Span1 storage_span(const at::Tensor& tensor) {
+  const auto size = static_cast<int64_t>(tensor.element_size());
+  const int64_t begin = tensor.storage_offset() * size;
+  const int64_t end = tensor.numel() == 0 ? begin : begin + (last_element(tensor) + 1) * size;
+  return {tensor.storage().unsafeGetStorageImpl(), static_cast<uint64_t>(begin),
+          static_cast<uint64_t>(end)};
+}
+
+/// What one optimizer shows by scopes, or as its resident sample. Tensors that interleave in one
+/// storage without sharing an element (columns of a matrix) count as shared between optimizers.
+class ShownSamples {
+ public:
+  ShownSamples(const void* owner, bool resident) {
+    entry_.owner = owner;
+    entry_.resident = resident ? 1 : 0;
+  }
+  ~ShownSamples() { withdraw(); }
+  ShownSamples(const ShownSamples&) = delete;
+  ShownSamples& operator=(const ShownSamples&) = delete;
+
+  bool published() const { return published_; }
+
+  /// Enters tensors into the list, in place of those that were entered before. `parameter(i)` is
+  /// the i-th of `count` ParameterRefs. Throws, and changes nothing, where another optimizer shows
+  /// a sample in one of them.
+  template <class Parameter>
+  void publish(size_t count, const Parameter& parameter) {
+    const std::vector<ivon_process::Span1> wanted = spans_of(count, parameter);
+    std::vector<ivon_process::Span1> merged = merge(wanted);
+    Conflict conflict;
+    {
+      const ShownListLock lock;
+      conflict = find(entry_.owner, wanted);
+      if (!conflict) {
+        spans_ = std::move(merged);
+        enter();
+      }
+    }
+    if (conflict) refuse(conflict, parameter(conflict.which));
+  }
+
+  void withdraw() noexcept {
+    if (!published_) return;
+    const ShownListLock lock;
+    auto& list = ShownListLock::list();
+    for (ivon_process::Shown1** link = &list.first; *link != nullptr; link = &(*link)->next) {
+      if (*link != &entry_) continue;
+      *link = entry_.next;
+      --list.entries;
+      break;
+    }
+    published_ = false;
+  }
+
+  /// Throws where another optimizer than `owner` shows a sample in one of the parameters. Takes no
+  /// lock where the list has no entries but the `own` ones of `owner`.
+  template <class Parameter>
+  static void refuse_shown_elsewhere(const void* owner, uint32_t own, size_t count,
+                                     const Parameter& parameter) {
+    if (ShownListLock::list().entries.load(std::memory_order_acquire) == own) return;
+    const std::vector<ivon_process::Span1> asked = spans_of(count, parameter);
+    Conflict conflict;
+    {
+      const ShownListLock lock;
+      conflict = find(owner, asked);
+    }
+    if (conflict) refuse(conflict, parameter(conflict.which));
+  }
+
+ private:
+  /// The first parameter in which another optimizer shows a sample, if there is one.
+  struct Conflict {
+    bool found = false;
+    bool resident = false;
+    size_t which = 0;
+    explicit operator bool() const { return found; }
+  };
+
+  template <class Parameter>
+  static std::vector<ivon_process::Span1> spans_of(size_t count, const Parameter& parameter) {
+    std::vector<ivon_process::Span1> spans;
+    spans.reserve(count);
+    for (size_t i = 0; i < count; ++i) spans.push_back(storage_span(parameter(i).tensor));
+    return spans;
+  }
+
+  static bool precedes(const ivon_process::Span1& a, const ivon_process::Span1& b) {
+    return std::tie(a.storage, a.begin) < std::tie(b.storage, b.begin);
+  }
+
+  /// The same bytes as sorted spans that do not touch, so that a search looks at one of them.
+  static std::vector<ivon_process::Span1> merge(std::vector<ivon_process::Span1> spans) {
+    std::sort(spans.begin(), spans.end(), precedes);
+    size_t kept = 0;
+    for (const ivon_process::Span1& span : spans) {
+      if (span.begin == span.end) continue;
+      if (kept > 0 && spans[kept - 1].storage == span.storage &&
+          spans[kept - 1].end >= span.begin) {
+        spans[kept - 1].end = std::max(spans[kept - 1].end, span.end);
+      } else {
+        spans[kept++] = span;
+      }
+    }
+    spans.resize(kept);
+    return spans;
+  }
+
+  // The list is locked.
+  static Conflict find(const void* owner, const std::vector<ivon_process::Span1>& asked) {
+    for (const auto* entry = ShownListLock::list().first; entry != nullptr; entry = entry->next) {
+      if (entry->owner == owner) continue;
+      for (size_t i = 0; i < asked.size(); ++i) {
+        if (overlaps(*entry, asked[i])) return {true, entry->resident != 0, i};
+      }
+    }
+    return {};
+  }
+  static bool overlaps(const ivon_process::Shown1& entry, const ivon_process::Span1& span) {
+    const auto* after = std::lower_bound(entry.spans, entry.spans + entry.count,
+                                         ivon_process::Span1{span.storage, span.end, 0}, precedes);
+    return after != entry.spans && (after - 1)->storage == span.storage &&
+           (after - 1)->end > span.begin && span.begin < span.end;
+  }
+
+  [[noreturn]] static void refuse(const Conflict& conflict, const ParameterRef& ref) {
+    C10_THROW_ERROR(
+        Error,
+        c10::str("ivon: ", ref.describe(),
+                 " must hold its own value, but it shows a sample of another optimizer",
+                 conflict.resident
+                     ? " (sample_on_step); call that one's eval() or destroy it first. Two "
+                       "optimizers with sample_on_step cannot train one parameter: list it in one"
+                     : "; end the scope of that one's sampled_params() first"));
+  }
+
+  // The list is locked, or this entry is not in it.
+  void enter() {
+    entry_.spans = spans_.data();
+    entry_.count = spans_.size();
+    if (published_) return;
+    auto& list = ShownListLock::list();
+    entry_.next = list.first;
+    list.first = &entry_;
+    ++list.entries;
+    published_ = true;
+  }
+
+  ivon_process::Shown1 entry_{};
+  std::vector<ivon_process::Span1> spans_;
+  bool published_ = false;
+};
+
+}  // namespace detail
+IVON_NAMESPACE_END
