@@ -33,7 +33,8 @@ OptimizerParamGroup group(std::vector<torch::Tensor> parameters, IVONOptions gro
 
 TEST(BadInput, OptionsAtConstruction) {
   EXPECT_EQ(message_of([] { IVON optimizer({parameter({2})}, IVONOptions(0.1)); }),
-            "ivon: ess must be > 0, got 0; set it to the number of training examples");
+            "ivon: ess must be > 0, got 0; set it to the number of training examples: "
+            "ivon::IVONOptions(0.1).ess(60'000)");
   EXPECT_EQ(message_of([] { IVON optimizer({parameter({2})}, options().lr(-1)); }),
             "ivon: lr must be finite and >= 0, got -1; a good start is 0.1");
   EXPECT_EQ(message_of([] {
@@ -163,9 +164,9 @@ TEST(BadInput, ParameterChangedAfterItsStateExists) {
   { auto sample = optimizer.sampled_params(); }
   weight.set_data(torch::zeros({2, 2}, torch::kDouble));
   EXPECT_EQ(message_of([&] { auto sample = optimizer.sampled_params(); }),
-            "ivon: parameter 0 (group 0, shape [2, 2]) moved to cpu and Double after its state was "
-            "created on cpu in Float; move the model before the first sample, or save() the "
-            "optimizer, build a new one and load()");
+            "ivon: parameter 0 (group 0, shape [2, 2]) was converted to Double after its state was "
+            "created for Float; convert the model before the first sample (with sample_on_step: "
+            "before the optimizer is built), or build a new optimizer");
   weight.set_data(torch::zeros({3}));
   EXPECT_EQ(message_of([&] { auto sample = optimizer.sampled_params(); }),
             "ivon: parameter 0 (group 0, shape [3]) was resized after its state was created with "

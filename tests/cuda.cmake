@@ -33,7 +33,7 @@ function(ivon_cuda_tests)
   target_link_libraries(cuda_kernels_tests PRIVATE ${CMAKE_DL_LIBS})
 
   # Everything about the optimizer once more by way of the CUDA passes.
-  foreach(name IN ITEMS optimizer_tests on_step_tests state_tests value_tests)
+  foreach(name IN ITEMS optimizer_tests misuse_tests on_step_tests state_tests value_tests)
     add_test(NAME ${name}_cuda_on_host COMMAND ${name} --gtest_filter=-Metrics*:Schedule*)
     set_tests_properties(${name}_cuda_on_host PROPERTIES TIMEOUT 1200
       ENVIRONMENT "IVON_TEST_CUDA_ON_HOST=1;${ivon_test_environment}")

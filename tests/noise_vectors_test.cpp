@@ -95,7 +95,7 @@ TEST(NoiseKeys, PrefixesAndBlocks) {
 IVON_BEGIN_PRECISE
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint32_t key0, uint32_t key1) {
   using namespace ivon::detail::portable;
-  U words[4] = {set(counter[0]), set(counter[1]), set(counter[2]), set(counter[3])};
+  Words words[4] = {set(counter[0]), set(counter[1]), set(counter[2]), set(counter[3])};
   philox4x32_10(words, key0, key1);
   return {words[0].v[0], words[1].v[0], words[2].v[0], words[3].v[0]};
 }
@@ -107,7 +107,7 @@ float radius_of(uint32_t word) {
 
 void direction_of(uint32_t word, float& cosine, float& sine) {
   using namespace ivon::detail::portable;
-  F cosines, sines;
+  Floats cosines, sines;
   box_muller_direction(set(word), cosines, sines);
   cosine = cosines.v[0];
   sine = sines.v[0];

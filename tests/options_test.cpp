@@ -94,7 +94,9 @@ TEST(Options, EveryBadValueHasItsMessage) {
       {good().lr(-0.5), "ivon: lr must be finite and >= 0, got -0.5; a good start is 0.1"},
       {good().lr(kInf), "ivon: lr must be finite and >= 0, got inf; a good start is 0.1"},
       {good().lr(kNan), "ivon: lr must be finite and >= 0, got nan; a good start is 0.1"},
-      {IVONOptions(0.1), "ivon: ess must be > 0, got 0; set it to the number of training examples"},
+      {IVONOptions(0.1),
+       "ivon: ess must be > 0, got 0; set it to the number of training examples: "
+       "ivon::IVONOptions(0.1).ess(60'000)"},
       {good().ess(-1), "ivon: ess must be > 0, got -1; set it to the number of training examples"},
       {good().ess(kNan),
        "ivon: ess must be > 0, got nan; set it to the number of training examples"},

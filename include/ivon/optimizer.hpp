@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <ivon/detail/one_caller.hpp>
 #include <ivon/detail/parameter_list.hpp>
+#include <ivon/detail/parameter_table.hpp>
 #include <ivon/detail/passes.hpp>
 #include <ivon/detail/sampling_core.hpp>
 #include <ivon/estimator.hpp>
@@ -21,6 +23,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -30,7 +33,8 @@ IVON_NAMESPACE_BEGIN
 ///
 /// Keeps a Gaussian posterior N(m, 1 / (ess (h + weight_decay))) over the parameters, given the
 /// MEAN loss per example in nats. Outside a sample the parameters hold the mean m. Not copyable;
-/// movable, also while a sample is shown. Not thread-safe.
+/// movable, also while a sample is shown. Not thread-safe: a call while another thread is inside
+/// one is an error (docs/threads.md).
 ///
 /// As a class member, in a smart pointer or a function parameter write `ivon::IVON<>`; for a
 /// variable the estimator is deduced.
@@ -81,6 +85,10 @@ class IVON : public torch::optim::Optimizer {
   void eval();
   /// The mean for the length of a scope, as `eval()` shows it.
   [[nodiscard]] MeanParams mean_params();
+  /// The same for predict(), which errors then name.
+  friend MeanParams mean_while_predicting(IVON& optimizer) {
+    return optimizer.mean_params_for("predict()");
+  }
 
   /// Complete: a run resumed from it equals the uninterrupted one bit for bit. Throws between a
   /// sample and its `step()`.
@@ -110,16 +118,20 @@ class IVON : public torch::optim::Optimizer {
   const IVONOptions& defaults_of_ivon() const {
     return static_cast<const IVONOptions&>(*defaults_);
   }
+  MeanParams mean_params_for(const char* call);
+  detail::ParameterTable& table() const { return core().parameters(); }
   const IVONParamState* find_state(const at::Tensor& param) const;
   detail::ParameterRef find_parameter(const at::Tensor& param) const;
-  void admit(const std::vector<detail::ParameterRef>& refs);
+  void add_groups(const std::vector<torch::optim::OptimizerParamGroup>& groups);
   void list_anew();
   std::vector<Active> active_parameters();
+  void check_memory(const std::vector<Active>& active) const;
+  void check_state_of_sample(const detail::DrawnParameter& drawn, const IVONParamState* state);
   void ensure_state(Active& active);
   detail::DrawnParameter drawn_from(Active& active, detail::NoiseKey noise);
   void renew_resident_sample();
   detail::NoiseKey take_noise(detail::NoiseDomain domain);
-  void give_back_noise();
+  void give_back_noise(uint64_t draws);
   void settle_noise(const detail::NoiseStream& noise);
   detail::NoiseStream noise_now() const;
   int64_t step_now(const at::Tensor& param) const;
@@ -138,11 +150,6 @@ class IVON : public torch::optim::Optimizer {
   void count_updates(const std::vector<Update>& updates, int64_t skipped);
   at::Tensor& skipped_on(const at::Device& device);
 
-  // The distinct parameters of all groups and their slots; `listed_` tells whether they still are.
-  std::vector<detail::ParameterRef> refs_;
-  std::vector<detail::ParameterSlot*> slots_;
-  std::vector<const at::TensorImpl*> listed_;
-
   std::shared_ptr<detail::SamplingCore> core_ = std::make_shared<detail::SamplingCore>();
   detail::NoiseStream noise_;
   std::vector<at::Tensor> skipped_;  // int64 counters, one a device
@@ -150,6 +157,7 @@ class IVON : public torch::optim::Optimizer {
 
 IVON_NAMESPACE_END
 
-#include <ivon/detail/optimizer_archive.hpp>  // IWYU pragma: export
-#include <ivon/detail/optimizer_impl.hpp>     // IWYU pragma: export
-#include <ivon/detail/optimizer_update.hpp>   // IWYU pragma: export
+#include <ivon/detail/optimizer_archive.hpp>     // IWYU pragma: export
+#include <ivon/detail/optimizer_parameters.hpp>  // IWYU pragma: export
+#include <ivon/detail/optimizer_samples.hpp>     // IWYU pragma: export
+#include <ivon/detail/optimizer_update.hpp>      // IWYU pragma: export

@@ -8,12 +8,17 @@
 
 #include <cmath>
 #include <cstdint>
+#include <ivon/detail/archive_values.hpp>
+#include <ivon/detail/options_prefix.hpp>
 #include <ivon/detail/rate_on_device.hpp>
 #include <ivon/version.hpp>
 #include <limits>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 IVON_NAMESPACE_BEGIN
 
@@ -39,6 +44,8 @@ IVON_NAMESPACE_BEGIN
 /// counts as set when its setter was called, or when a write through the reference accessor left it
 /// different from the class default.
 class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> {
+  detail::OptionsPrefix prefix_;  // first of all members; holds lr
+
  public:
   IVONOptions() = default;
   /// `lr` as below. Implicit, as for every LibTorch optimizer.
@@ -73,10 +80,10 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
 
  public:
   /// Learning rate, >= 0. With `rescale_lr` the first step is an SGD step of this rate.
-  const double& lr() const noexcept { return lr_; }
-  double& lr() noexcept { return lr_; }
+  const double& lr() const noexcept { return prefix_.lr(); }
+  double& lr() noexcept { return prefix_.lr(); }
   IVONOptions& lr(const double& value) {
-    lr_ = value;
+    prefix_.set_lr(value);
     lr_set_ = true;
     rate_on_device_.set(value);
     return *this;
@@ -121,14 +128,26 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   // compiles the vtable and all it refers to (2 s).
   inline void serialize(torch::serialize::InputArchive& archive) override;
   inline void serialize(torch::serialize::OutputArchive& archive) const override;
-  double get_lr() const override { return lr_; }
+  /// The options of several groups under one key for each option, so that the time to write and to
+  /// read them grows with their number and no faster. `read_list` gives `count` options or throws.
+  static inline void write_list(torch::serialize::OutputArchive& archive,
+                                const std::vector<const IVONOptions*>& all);
+  static inline std::vector<IVONOptions> read_list(torch::serialize::InputArchive& archive,
+                                                   size_t count);
+
+  double get_lr() const override { return prefix_.get_lr(); }
   void set_lr(const double value) override { lr(value); }
+
+  /// Throws where a field other than lr was written as a field of another optimizer's options;
+  /// `where` opens the message. For the optimizer.
+  void refuse_foreign_writes(const std::string& where) const {
+    prefix_.refuse_foreign_writes(where);
+  }
 
   /// Of the group that holds these options; for the optimizer.
   detail::RateOnDevice& rate_on_device() const noexcept { return rate_on_device_; }
 
  private:
-  double lr_ = 0.1;
   bool lr_set_ = false;
   mutable detail::RateOnDevice rate_on_device_;
   std::tuple<double, double> betas_ = {0.9, 0.99999};
@@ -136,9 +155,9 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   bool beta2_set_ = false;
 
   // The one list of all options: calls visitor(name, a's value, b's value, a's mark, b's mark).
-  template <class A, class B, class Visitor>
-  static void visit(A& a, B& b, Visitor&& visitor) {
-    visitor("lr", a.lr_, b.lr_, a.lr_set_, b.lr_set_);
+  template <class First, class Second, class Visitor>
+  static void visit(First& a, Second& b, Visitor&& visitor) {
+    visitor("lr", a.prefix_.lr(), b.prefix_.lr(), a.lr_set_, b.lr_set_);
     visitor("ess", a.ess_, b.ess_, a.ess_set_, b.ess_set_);
     visitor("hess_init", a.hess_init_, b.hess_init_, a.hess_init_set_, b.hess_init_set_);
     visitor("beta1", std::get<0>(a.betas_), std::get<0>(b.betas_), a.beta1_set_, b.beta1_set_);
@@ -174,8 +193,13 @@ inline void IVONOptions::inherit(const IVONOptions& defaults) {
 
 inline void IVONOptions::validate(const std::string& where) const {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  TORCH_CHECK(lr_ >= 0 && lr_ < kInfinity, "ivon: ", where, "lr must be finite and >= 0, got ", lr_,
-              "; a good start is 0.1");
+  const double lr_value = get_lr();
+  TORCH_CHECK(lr_value >= 0 && lr_value < kInfinity, "ivon: ", where,
+              "lr must be finite and >= 0, got ", lr_value, "; a good start is 0.1");
+  TORCH_CHECK(ess_ != 0, "ivon: ", where,
+              "ess must be > 0, got 0; set it to the number of training examples: "
+              "ivon::IVONOptions(",
+              lr_value, ").ess(60'000)");
   TORCH_CHECK(
       ess_ > 0 && ess_<kInfinity, "ivon: ", where, "ess must be ", ess_> 0 ? "finite" : "> 0",
       ", got ", ess_, "; set it to the number of training examples");
@@ -206,14 +230,51 @@ inline void IVONOptions::serialize(torch::serialize::OutputArchive& archive) con
 
 inline void IVONOptions::serialize(torch::serialize::InputArchive& archive) {
   visit(*this, *this, [&](const char* name, auto& value, auto&, bool& set, bool) {
+    using Value = std::decay_t<decltype(value)>;
     c10::IValue stored;
-    const bool later = std::string_view(name) == "capturable";  // than the first archives
-    if (later && !archive.try_read(name, stored)) return;
-    TORCH_CHECK(later || archive.try_read(name, stored), "ivon: the archive has no option '", name,
-                "'; it is damaged");
-    value = stored.to<std::decay_t<decltype(value)>>();
+    if (!archive.try_read(name, stored)) {
+      const bool later = std::string_view(name) == "capturable";  // than the first archives
+      TORCH_CHECK(later, "ivon: the archive has no option '", name, "'; it is damaged");
+      return;
+    }
+    value = detail::value_of<Value>(stored, name);
     set = true;
   });
+}
+
+inline void IVONOptions::write_list(torch::serialize::OutputArchive& archive,
+                                    const std::vector<const IVONOptions*>& all) {
+  std::vector<std::pair<std::string, c10::impl::GenericList>> lists;  // one for each option
+  for (const IVONOptions* options : all) {
+    size_t option = 0;
+    visit(*options, *options, [&](const char* name, const auto& value, const auto&, bool, bool) {
+      const c10::IValue stored(value);
+      if (option == lists.size()) lists.emplace_back(name, c10::impl::GenericList(stored.type()));
+      lists[option++].second.push_back(stored);
+    });
+  }
+  for (const auto& [name, values] : lists) archive.write("option_" + name, c10::IValue(values));
+}
+
+inline std::vector<IVONOptions> IVONOptions::read_list(torch::serialize::InputArchive& archive,
+                                                       size_t count) {
+  std::vector<c10::List<c10::IValue>> lists;  // one for each option
+  const IVONOptions first;
+  visit(first, first, [&](const char* name, const auto&, const auto&, bool, bool) {
+    const std::string key = std::string("option_") + name;
+    lists.push_back(detail::read_list(archive, key));
+    TORCH_CHECK(lists.back().size() == count, "ivon: the archive's entry '", key, "' must have ",
+                count, " values, got ", lists.back().size(), "; it is damaged");
+  });
+  std::vector<IVONOptions> all(count);
+  for (size_t i = 0; i < count; ++i) {
+    size_t option = 0;
+    visit(all[i], all[i], [&](const char* name, auto& value, auto&, bool& set, bool) {
+      value = detail::value_of<std::decay_t<decltype(value)>>(lists[option++].get(i), name);
+      set = true;
+    });
+  }
+  return all;
 }
 
 IVON_NAMESPACE_END

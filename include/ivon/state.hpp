@@ -8,6 +8,7 @@
 #include <torch/serialize/archive.h>
 
 #include <cstdint>
+#include <ivon/detail/archive_values.hpp>
 #include <ivon/version.hpp>
 
 IVON_NAMESPACE_BEGIN
@@ -41,13 +42,18 @@ inline void IVONParamState::serialize(torch::serialize::OutputArchive& archive) 
 }
 
 inline void IVONParamState::serialize(torch::serialize::InputArchive& archive) {
-  c10::IValue stored_step;
-  TORCH_CHECK(archive.try_read("hess", hess(), /*is_buffer=*/true) &&
-                  archive.try_read("momentum", momentum(), /*is_buffer=*/true) &&
-                  archive.try_read("step", stored_step),
-              "ivon: the archive holds an incomplete parameter state; it is damaged");
-  archive.try_read("mean", mean(), /*is_buffer=*/true);
-  step(stored_step.toInt());
+  const auto read = [&archive](const char* key, c10::IValue& stored) {
+    TORCH_CHECK(archive.try_read(key, stored),
+                "ivon: the archive holds an incomplete parameter state; it is damaged");
+  };
+  c10::IValue stored;
+  read("hess", stored);
+  hess(detail::value_of<at::Tensor>(stored, "hess"));
+  read("momentum", stored);
+  momentum(detail::value_of<at::Tensor>(stored, "momentum"));
+  read("step", stored);
+  step(detail::value_of<int64_t>(stored, "step"));
+  if (archive.try_read("mean", stored)) mean(detail::value_of<at::Tensor>(stored, "mean"));
 }
 
 IVON_NAMESPACE_END

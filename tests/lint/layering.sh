@@ -18,7 +18,7 @@ layer() {
     kernels/cuda/*) echo 10 ;;
     kernels/aten.hpp) echo 20 ;;
     kernels/dispatch.hpp | kernels/dispatch_cuda.hpp) echo 30 ;;
-    optimizer.hpp | detail/optimizer_*.hpp | schedulers.hpp | distributed.hpp) echo 50 ;;
+    optimizer.hpp | detail/optimizer_*.hpp | schedulers.hpp) echo 50 ;;
     options.hpp | state.hpp | estimator.hpp | cuda_backend.hpp | sampled_params.hpp | noise.hpp | detail/*) echo 40 ;;
     posterior/*) echo 60 ;;
     ivon.hpp) echo 70 ;;

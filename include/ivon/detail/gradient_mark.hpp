@@ -40,6 +40,10 @@ class GradientMark {
   }
 
   bool same_version(const GradientMark& other) const { return version_ == other.version_; }
+  /// The same tensor, written exactly once since.
+  bool written_once(const at::Tensor& gradient) const {
+    return same_tensor(gradient) && version_of(gradient) == version_ + 1;
+  }
 
  private:
   std::optional<c10::weak_intrusive_ptr<at::TensorImpl, at::UndefinedTensorImpl>> tensor_;

@@ -10,6 +10,7 @@ IVON_NAMESPACE_BEGIN
 
 template <class E>
 void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
+  const detail::OneCaller::Call call(core().caller(), "save()");
   core().refuse_while_live("save()");
   core().report_damage();
   TORCH_CHECK(
@@ -20,7 +21,7 @@ void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
   const auto lists = detail::list_parameters(param_groups_);
   for (size_t g = 0; g < lists.size(); ++g) {
     auto& group = checkpoint.groups.emplace_back();
-    group.options = detail::complete_options(param_groups_[g].options(), defaults_of_ivon(), g);
+    group.options = detail::complete_options(param_groups_[g], defaults_of_ivon(), g);
     for (const detail::ParameterRef& ref : lists[g]) {
       auto& entry = group.parameters.emplace_back();
       entry.sizes = ref.tensor.sizes().vec();
@@ -30,7 +31,7 @@ void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
         if (const int64_t step = step_now(ref.tensor); step >= 0) entry.state->step(step);
         if (state->mean().defined()) entry.state->mean(mean(ref.tensor));
       }
-      const detail::ParameterSlot* slot = core().find(ref.tensor);
+      const detail::ParameterSlot* slot = table().find(ref.tensor);
       if (slot && slot->buffers.shown()) entry.module_mean = slot->buffers.mean().detach();
     }
   }
@@ -39,11 +40,16 @@ void IVON<E>::save(torch::serialize::OutputArchive& archive) const {
 
 template <class E>
 void IVON<E>::load(torch::serialize::InputArchive& archive) {
+  const detail::OneCaller::Call call(core().caller(), "load()");
   core().refuse_while_live("load()");
   const detail::PlainTensors plain;
   detail::Checkpoint checkpoint = detail::Checkpoint::read(archive);
   const auto lists = detail::list_parameters(param_groups_);
   checkpoint.check_fits(E::kName, lists);
+  for (size_t g = 0; g < lists.size(); ++g) {
+    detail::ivon_options_of(param_groups_[g], detail::group_name(g));
+    core().refuse_shown_elsewhere(lists[g]);
+  }
   const bool on_step = resident().enabled();
   const bool capturable = core().cuda().capturable();
   TORCH_CHECK(!on_step || checkpoint.defaults.mc_samples() == 1,
@@ -86,13 +92,14 @@ void IVON<E>::load(torch::serialize::InputArchive& archive) {
       const at::Tensor& param = lists[g][p].tensor;
       const auto& module_mean = checkpoint.groups[g].parameters[p].module_mean;
       if (module_mean.defined()) param.copy_(module_mean);
-      const detail::ParameterSlot* slot = core().find(param);
+      const detail::ParameterSlot* slot = table().find(param);
       const IVONParamState* state = find_state(param);
       if (slot && slot->step_on_device.defined()) {
         slot->step_on_device[0].fill_(state ? state->step() : 0);
       }
     }
   }
+  core().forget_damage();
   renew_resident_sample();
 }
 

@@ -42,6 +42,7 @@ struct IVON<E>::Coefficients {
 
 template <class E>
 at::Tensor IVON<E>::step(LossClosure closure) {
+  const detail::OneCaller::Call call(core().caller(), "step()");
   core().refuse_while_live("step()");
   core().report_damage();
   at::Tensor loss;
@@ -95,7 +96,13 @@ void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
   }
   std::vector<Active> active = active_parameters();
   const detail::PlainTensors plain;
+  check_memory(active);
   detail::Sample& shown = resident().sample();
+  for (size_t i = 0; i < active.size(); ++i) {
+    if (const detail::DrawnParameter* drawn = shown.find(active[i].slot, i)) {
+      check_state_of_sample(*drawn, active[i].state);
+    }
+  }
   std::string complaint;
   const bool any_gradient = shown.notice_gradients(complaint);
   TORCH_CHECK(complaint.empty(), complaint);
@@ -107,7 +114,7 @@ void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
   try {
     resident().replace(update_and_draw(active, gradients));
   } catch (...) {
-    give_back_noise();
+    give_back_noise(1);
     throw;
   }
 }
@@ -118,7 +125,7 @@ detail::Sample IVON<E>::update_and_draw(std::vector<Active>& active,
                                         const std::vector<at::Tensor>& gradients) {
   detail::Sample& shown = resident().sample();
   detail::Sample next;
-  next.training = true;
+  next.training = next.resident = true;
   next.parameters.reserve(active.size());
   std::vector<Update> updates;
   updates.reserve(active.size());
@@ -135,7 +142,7 @@ detail::Sample IVON<E>::update_and_draw(std::vector<Active>& active,
       continue;
     }
     const at::Tensor& gradient = gradients[static_cast<size_t>(drawn - shown.parameters.data())];
-    drawn->slot->used = detail::GradientMark(gradient);
+    drawn->mark_used();
     updates.push_back({&active[i], evidence_of(*drawn, gradient)});
     const typename detail::StepJob<E>::Update update{
         active[i].state->momentum(), updates.back().evidence, coefficients.next(active[i]),
@@ -153,6 +160,7 @@ at::Tensor IVON<E>::sample_closure(const LossClosure& closure) {
     harvest();
   }
   const auto earlier = core().copy_sums();
+  const uint64_t drawn_before = noise_.training_draws;
   const int64_t samples = defaults_of_ivon().mc_samples();
   const at::AutoGradMode enable_grad(true);
   try {
@@ -170,6 +178,7 @@ at::Tensor IVON<E>::sample_closure(const LossClosure& closure) {
     return total.defined() ? total / static_cast<double>(samples) : total;
   } catch (...) {
     core().return_to(earlier);
+    give_back_noise(noise_.training_draws - drawn_before);
     throw;
   }
 }
@@ -184,6 +193,8 @@ std::vector<typename IVON<E>::Update> IVON<E>::updates_from_sums(
   for (const Active& parameter : active) {
     const detail::ParameterSlot& slot = *parameter.slot;
     if (!slot.has_sums) continue;
+    TORCH_CHECK(parameter.state, "ivon: the state of ", parameter.ref->describe(),
+                " was removed after its sample was drawn; call zero_grad() and take a new sample");
     const detail::Drawing unused{{}, detail::posterior_scale(*parameter.options)};
     updates.push_back({&parameter,
                        {detail::StatisticFrom::kSums,
@@ -209,9 +220,10 @@ std::vector<typename IVON<E>::Update> IVON<E>::updates_from_pending(
     for (size_t i = 0; i < active.size(); ++i) {
       detail::DrawnParameter* drawn = sample.find(active[i].slot, i);
       if (!drawn || !drawn->got_gradient) continue;
+      check_state_of_sample(*drawn, active[i].state);
       const at::Tensor& gradient = gradients[static_cast<size_t>(drawn - sample.parameters.data())];
       drawn->notice_outside_write();
-      drawn->slot->used = detail::GradientMark(gradient);
+      drawn->mark_used();
       updates.push_back({&active[i], evidence_of(*drawn, gradient)});
     }
   } catch (...) {

@@ -5,10 +5,12 @@
 #include <ATen/MemoryOverlap.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <ivon/detail/work_count.hpp>
 #include <ivon/kernels/dispatch.hpp>
 #include <ivon/version.hpp>
 #include <sstream>
@@ -23,7 +25,8 @@ namespace detail {
 struct ParameterRef {
   at::Tensor tensor;
   size_t group = 0;
-  int64_t index = 0;  // among all distinct tensors in order of the groups, frozen ones included
+  int64_t index = 0;    // among all distinct tensors in order of the groups, frozen ones included
+  size_t position = 0;  // in the group's params()
 
   /// E.g. "parameter 3 (group 0, shape [10, 5])".
   std::string describe() const {
@@ -34,6 +37,14 @@ struct ParameterRef {
     return text.str();
   }
 };
+
+/// A lazily negated view, as the imaginary part of a conjugate: what its memory holds is not its
+/// value.
+inline void check_not_negated(const ParameterRef& ref) {
+  TORCH_CHECK(!ref.tensor.is_neg(), "ivon: ", ref.describe(),
+              " must hold its own values, but it is a negated view (is_neg()); pass resolve_neg() "
+              "of it");
+}
 
 inline void check_parameter(const ParameterRef& ref) {
   const at::Tensor& tensor = ref.tensor;
@@ -52,8 +63,20 @@ inline void check_parameter(const ParameterRef& ref) {
   TORCH_CHECK(at::has_internal_overlap(tensor) != at::MemOverlap::Yes, "ivon: ", ref.describe(),
               " must have a memory location for each element, got strides ", tensor.strides(),
               "; clone() it");
+  TORCH_CHECK(tensor.has_storage() && !tensor._is_zerotensor(), "ivon: ", ref.describe(),
+              " must have memory of its own, but it is a tensor without storage; clone() it");
+  check_not_negated(ref);
   TORCH_CHECK(ref.index < kMaxNoiseParameters, "ivon: an optimizer takes at most ",
               kMaxNoiseParameters, " parameters, got more; use several optimizers");
+}
+
+/// Place of the element that lies last in memory, counted in elements from the first one.
+inline int64_t last_element(const at::Tensor& tensor) {
+  int64_t last = 0;
+  for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
+    last += (tensor.size(dim) - 1) * tensor.stride(dim);
+  }
+  return last;
 }
 
 /// The stretch of memory from a tensor's first to its last element.
@@ -64,66 +87,105 @@ struct MemorySpan {
 
   explicit MemorySpan(const ParameterRef& parameter) : ref(&parameter) {
     const at::Tensor& tensor = parameter.tensor;
-    int64_t last = 0;
-    for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
-      last += (tensor.size(dim) - 1) * tensor.stride(dim);
-    }
     begin = static_cast<const char*>(tensor.const_data_ptr());
-    end = begin + (last + 1) * static_cast<int64_t>(tensor.element_size());
+    end = begin + (last_element(tensor) + 1) * static_cast<int64_t>(tensor.element_size());
   }
 };
 
-/// Whether tensors with overlapping spans share an element: interleaved slices (columns of one
-/// matrix) do not.
-inline bool share_elements(const MemorySpan& a, const MemorySpan& b) {
-  const auto size = static_cast<int64_t>(a.ref->tensor.element_size());
-  if (b.ref->tensor.element_size() != a.ref->tensor.element_size()) return true;
-  const char* base = std::min(a.begin, b.begin);
-  at::Tensor taken = at::zeros({(std::max(a.end, b.end) - base) / size}, at::kByte);
-  const auto view = [&](const MemorySpan& span) {
-    return taken.as_strided(span.ref->tensor.sizes(), span.ref->tensor.strides(),
-                            (span.begin - base) / size);
-  };
-  view(a).fill_(1);
-  return view(b).any().item<bool>();
+/// One mark for each byte of a stretch of memory.
+class TakenBytes {
+ public:
+  TakenBytes(const char* begin, const char* end)
+      : begin_(begin), taken_(at::zeros({end - begin}, at::kByte)) {}
+
+  /// Marks the bytes of a tensor's elements; false, and nothing is marked, where one of them is
+  /// marked already.
+  bool take(const MemorySpan& span) {
+    const at::Tensor& tensor = span.ref->tensor;
+    const auto size = static_cast<int64_t>(tensor.element_size());
+    std::vector<int64_t> sizes = tensor.sizes().vec();
+    std::vector<int64_t> strides = tensor.strides().vec();
+    for (int64_t& stride : strides) stride *= size;
+    sizes.push_back(size);
+    strides.push_back(1);
+    const at::Tensor bytes = taken_.as_strided(sizes, strides, span.begin - begin_);
+    if (bytes.any().item<bool>()) return false;
+    bytes.fill_(1);
+    return true;
+  }
+
+ private:
+  const char* begin_;
+  at::Tensor taken_;
+};
+
+[[noreturn]] inline void refuse_overlap(const ParameterRef* first, const ParameterRef* second) {
+  if (first->index > second->index) std::swap(first, second);
+  TORCH_CHECK(false, "ivon: ", first->describe(), " and ", second->describe(),
+              " are distinct tensors that overlap in memory; pass the one that holds both");
 }
 
-/// Throws where two distinct tensors share an element in memory.
+/// Throws where two distinct tensors share an element in memory. Interleaved slices (columns of one
+/// matrix) do not. Time: sorting, and one visit of each element of tensors whose spans overlap.
 inline void check_overlaps(const std::vector<ParameterRef>& refs) {
   std::vector<MemorySpan> spans;
+  spans.reserve(refs.size());
   for (const ParameterRef& ref : refs) {
     if (ref.tensor.numel() > 0 && !ref.tensor.is_meta()) spans.emplace_back(ref);
   }
   std::sort(spans.begin(), spans.end(),
             [](const MemorySpan& a, const MemorySpan& b) { return a.begin < b.begin; });
-  for (size_t i = 0; i < spans.size(); ++i) {
-    for (size_t j = i + 1; j < spans.size() && spans[j].begin < spans[i].end; ++j) {
-      const ParameterRef* first = spans[i].ref;
-      const ParameterRef* second = spans[j].ref;
-      if (first->index > second->index) std::swap(first, second);
-      TORCH_CHECK(!share_elements(spans[i], spans[j]), "ivon: ", first->describe(), " and ",
-                  second->describe(),
-                  " are distinct tensors that overlap in memory; pass the one that holds both");
+  for (size_t first = 0, last = 0; first < spans.size(); first = last) {
+    const char* end = spans[first].end;
+    for (last = first + 1; last < spans.size() && spans[last].begin < end; ++last) {
+      end = std::max(end, spans[last].end);
+    }
+    if (last - first == 1) continue;
+    TakenBytes all(spans[first].begin, end);
+    for (size_t i = first; i < last; ++i) {
+      IVON_DETAIL_COUNT(1);
+      if (all.take(spans[i])) continue;
+      for (size_t j = first; j < i; ++j) {  // which one is it?
+        TakenBytes one(spans[first].begin, end);
+        one.take(spans[j]);
+        if (!one.take(spans[i])) refuse_overlap(spans[j].ref, spans[i].ref);
+      }
     }
   }
 }
 
-/// Throws where state that exists no longer fits its parameter.
-inline void check_state_fits(const ParameterRef& ref, const at::Tensor& hess) {
+/// Throws where the state of a parameter does not fit it (any more). `wide_mean` is defined where
+/// the parameter was bfloat16 or float16 when its state was created.
+inline void check_state_fits(const ParameterRef& ref, const at::Tensor& hess,
+                             const at::Tensor& momentum, const at::Tensor& wide_mean) {
   const at::Tensor& tensor = ref.tensor;
+  const auto alike = [&hess](const at::Tensor& other) {
+    return other.defined() && other.sizes() == hess.sizes() && other.device() == hess.device() &&
+           other.scalar_type() == hess.scalar_type();
+  };
+  TORCH_CHECK(hess.defined() && alike(momentum) && (!wide_mean.defined() || alike(wide_mean)),
+              "ivon: the state of ", ref.describe(),
+              " must hold tensors of one shape, dtype and device, but was changed from outside; "
+              "build a new optimizer");
   TORCH_CHECK(hess.sizes() == tensor.sizes(), "ivon: ", ref.describe(),
               " was resized after its state was created with shape ", hess.sizes(),
               "; build a new optimizer");
-  TORCH_CHECK(hess.device() == tensor.device() && hess.scalar_type() == state_dtype(tensor),
-              "ivon: ", ref.describe(), " moved to ", tensor.device(), " and ",
-              tensor.scalar_type(), " after its state was created on ", hess.device(), " in ",
-              hess.scalar_type(),
-              "; move the model before the first sample, or save() the optimizer, build a new one "
-              "and load()");
+  TORCH_CHECK(hess.scalar_type() == state_dtype(tensor) &&
+                  wide_mean.defined() == is_half(tensor.scalar_type()),
+              "ivon: ", ref.describe(), " was converted to ", tensor.scalar_type(),
+              " after its state was created for ",
+              wide_mean.defined() ? "bfloat16 or float16" : c10::toString(hess.scalar_type()),
+              "; convert the model before the first sample (with sample_on_step: before the "
+              "optimizer is built), or build a new optimizer");
+  TORCH_CHECK(hess.device() == tensor.device(), "ivon: ", ref.describe(), " moved to ",
+              tensor.device(), " after its state was created on ", hess.device(),
+              "; move the model before the first sample (with sample_on_step: before the optimizer "
+              "is built), or save() the optimizer, build a new one and load()");
 }
 
-/// The gradient of a parameter, checked against what the update can use.
-inline const at::Tensor& checked_gradient(const ParameterRef& ref) {
+/// The gradient of a parameter, checked against what the update can use. Views that are negated or
+/// zero without memory, as autograd delivers them, are written out.
+inline at::Tensor checked_gradient(const ParameterRef& ref) {
   const at::Tensor& gradient = ref.tensor.grad();
   TORCH_CHECK(gradient.defined(), "ivon: the gradient of ", ref.describe(),
               " was there when its sample ended and is gone now; call the optimizer's own "
@@ -136,7 +198,8 @@ inline const at::Tensor& checked_gradient(const ParameterRef& ref) {
               "ivon: the gradient of ", ref.describe(), " must have the parameter's shape, device ",
               "and dtype, got shape ", gradient.sizes(), " on ", gradient.device(), " in ",
               gradient.scalar_type(), "; assign a matching one");
-  return gradient;
+  if (gradient._is_zerotensor()) return at::zeros_like(ref.tensor);
+  return gradient.resolve_neg();
 }
 
 }  // namespace detail

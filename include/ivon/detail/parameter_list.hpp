@@ -5,6 +5,7 @@
 #include <torch/optim/optimizer.h>
 
 #include <ivon/detail/parameter_checks.hpp>
+#include <ivon/detail/work_count.hpp>
 #include <ivon/kernels/coefficients.hpp>
 #include <ivon/options.hpp>
 #include <ivon/version.hpp>
@@ -15,21 +16,38 @@
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
+[[noreturn]] inline void refuse_second_group(const ParameterRef& ref, size_t second_group) {
+  TORCH_CHECK(false, "ivon: ", ref.describe(), " is in group ", second_group,
+              " too; list it in one group only");
+}
+
 /// The distinct tensors of each group, numbered in order. C++ `parameters()` lists tied weights
 /// twice: within a group the second mention is skipped, in another group it is an error.
+/// `first_group` and `first_index` are the numbers of the first group and the first tensor.
 inline std::vector<std::vector<ParameterRef>> list_parameters(
-    const std::vector<torch::optim::OptimizerParamGroup>& groups) {
+    const std::vector<torch::optim::OptimizerParamGroup>& groups, size_t first_group = 0,
+    int64_t first_index = 0) {
   std::vector<std::vector<ParameterRef>> lists(groups.size());
-  std::unordered_map<at::TensorImpl*, ParameterRef> seen;
+  struct Place {
+    size_t group;
+    int64_t index;
+  };
+  std::unordered_map<at::TensorImpl*, Place> seen;
   for (size_t g = 0; g < groups.size(); ++g) {
-    for (const at::Tensor& tensor : groups[g].params()) {
-      const ParameterRef ref{tensor, g, static_cast<int64_t>(seen.size())};
-      TORCH_CHECK(tensor.defined(), "ivon: ", ref.describe(),
+    const auto& tensors = groups[g].params();
+    IVON_DETAIL_COUNT(tensors.size());
+    for (size_t position = 0; position < tensors.size(); ++position) {
+      const at::Tensor& tensor = tensors[position];
+      const Place here{first_group + g, first_index + static_cast<int64_t>(seen.size())};
+      TORCH_CHECK(tensor.defined(),
+                  "ivon: ", ParameterRef{tensor, here.group, here.index, position}.describe(),
                   " is an undefined tensor; pass initialised parameters");
-      const auto [earlier, is_new] = seen.try_emplace(tensor.unsafeGetTensorImpl(), ref);
-      TORCH_CHECK(is_new || earlier->second.group == g, "ivon: ", earlier->second.describe(),
-                  " is in group ", g, " too; list it in one group only");
-      if (is_new) lists[g].push_back(ref);
+      const auto [earlier, is_new] = seen.try_emplace(tensor.unsafeGetTensorImpl(), here);
+      if (is_new) {
+        lists[g].push_back({tensor, here.group, here.index, position});
+      } else if (earlier->second.group != here.group) {
+        refuse_second_group({tensor, earlier->second.group, earlier->second.index, 0}, here.group);
+      }
     }
   }
   return lists;
@@ -54,27 +72,40 @@ inline bool list_same_tensors(const std::vector<torch::optim::OptimizerParamGrou
   return i == listed.size();
 }
 
-/// What `list_same_tensors` compares with: addresses, and nullptr after each group.
-inline std::vector<const at::TensorImpl*> listed_tensors(
-    const std::vector<torch::optim::OptimizerParamGroup>& groups) {
-  std::vector<const at::TensorImpl*> listed;
+/// Adds what `list_same_tensors` compares with: addresses, and nullptr after each group.
+inline void append_listed_tensors(const std::vector<torch::optim::OptimizerParamGroup>& groups,
+                                  std::vector<const at::TensorImpl*>& listed) {
   for (const auto& group : groups) {
     for (const at::Tensor& tensor : group.params()) listed.push_back(tensor.unsafeGetTensorImpl());
     listed.push_back(nullptr);
   }
-  return listed;
+}
+
+/// The options of a group; throws where it has none or those of another optimizer. `where` opens
+/// the message.
+inline const IVONOptions& ivon_options_of(const torch::optim::OptimizerParamGroup& group,
+                                          const std::string& where) {
+  TORCH_CHECK(group.has_options(), "ivon: ", where,
+              "it must have options, got none; pass std::make_unique<ivon::IVONOptions>(...)");
+  const auto* options = dynamic_cast<const IVONOptions*>(&group.options());
+  TORCH_CHECK(options, "ivon: ", where,
+              "its options must be ivon::IVONOptions, got those of another optimizer; pass "
+              "std::make_unique<ivon::IVONOptions>(...)");
+  return *options;
+}
+
+inline std::string group_name(size_t number) {
+  return "parameter group " + std::to_string(number) + ": ";
 }
 
 /// The options of a group, complete: what it does not set is the optimizer's. Throws where they are
 /// of another optimizer or differ where all groups must agree.
-inline IVONOptions complete_options(const torch::optim::OptimizerOptions& group_options,
-                                    const IVONOptions& defaults, size_t group) {
-  const std::string where = "parameter group " + std::to_string(group) + ": ";
-  const auto* typed = dynamic_cast<const IVONOptions*>(&group_options);
-  TORCH_CHECK(typed, "ivon: ", where,
-              "its options must be ivon::IVONOptions, got those of another optimizer; pass "
-              "std::make_unique<ivon::IVONOptions>(...)");
-  IVONOptions options = *typed;
+inline IVONOptions complete_options(const torch::optim::OptimizerParamGroup& group,
+                                    const IVONOptions& defaults, size_t number) {
+  const std::string where = group_name(number);
+  const IVONOptions& group_options = ivon_options_of(group, where);
+  group_options.refuse_foreign_writes(where);
+  IVONOptions options = group_options;
   options.inherit(defaults);
   options.validate(where);
   TORCH_CHECK(options.mc_samples() == defaults.mc_samples(), "ivon: ", where,

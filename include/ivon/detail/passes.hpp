@@ -55,8 +55,9 @@ at::Tensor statistic(const PosteriorTensors& posterior, const Evidence& evidence
     const auto dtype = posterior.hess.scalar_type();
     return E::statistic(
         evidence.from == StatisticFrom::kNoise
+            // In the memory order of the sample: the mean may have been given another one since.
             ? deviation(posterior.hess,
-                        standard_normal(posterior.mean, evidence.drawing.noise, dtype),
+                        standard_normal(evidence.theta, evidence.drawing.noise, dtype),
                         evidence.drawing.scale)
             : evidence.theta.to(dtype) - full_mean(posterior),
         gradient);

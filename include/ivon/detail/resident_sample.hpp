@@ -5,67 +5,32 @@
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/where.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstddef>
 #include <ivon/detail/sample.hpp>
+#include <ivon/detail/shown_samples.hpp>
 #include <ivon/version.hpp>
-#include <mutex>
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
-/// Every tensor of this process that holds a resident sample, so that a second optimizer built on
-/// it does not take the sample for the mean.
-class ShownTensors {
- public:
-  static void add(const at::Tensor& tensor) {
-    const std::lock_guard<std::mutex> lock(mutex());
-    set().insert(tensor.unsafeGetTensorImpl());
-    count() = set().size();
-  }
-  static void remove(const at::Tensor& tensor) {
-    const std::lock_guard<std::mutex> lock(mutex());
-    set().erase(tensor.unsafeGetTensorImpl());
-    count() = set().size();
-  }
-  /// Throws where the tensor of `ref` shows the sample of another optimizer: it is no mean.
-  static void refuse(const ParameterRef& ref) {
-    if (count() == 0) return;  // the common case, at no cost
-    const std::lock_guard<std::mutex> lock(mutex());
-    TORCH_CHECK(set().count(ref.tensor.unsafeGetTensorImpl()) == 0, "ivon: ", ref.describe(),
-                " must hold its own value, but it shows a sample of another optimizer "
-                "(sample_on_step); call that one's eval() or destroy it first");
-  }
-
- private:
-  // Never destroyed: optimizers of static storage duration may end later.
-  static std::unordered_set<const void*>& set() {
-    static auto* tensors = new std::unordered_set<const void*>;
-    return *tensors;
-  }
-  static std::atomic<size_t>& count() {
-    static std::atomic<size_t> tensors{0};
-    return tensors;
-  }
-  static std::mutex& mutex() {
-    static auto* m = new std::mutex;
-    return *m;
-  }
-};
-
 /// Shown while training, unless something needs the mean for a while. What it shows is a function
 /// of mean, Hessian and `Drawing`, so it is drawn again rather than kept where it was overwritten.
 class ResidentSample {
  public:
-  explicit ResidentSample(CudaMemory& cuda) : cuda_(cuda) {}
+  /// `owner` identifies the optimizer among all of the process.
+  ResidentSample(CudaMemory& cuda, const void* owner) : cuda_(cuda), entry_(owner, true) {
+    sample_.training = sample_.resident = true;
+  }
   ~ResidentSample() { clear(); }
   ResidentSample(const ResidentSample&) = delete;
   ResidentSample& operator=(const ResidentSample&) = delete;
 
+  /// Whether other optimizers see that this one shows a sample.
+  bool published() const { return entry_.published(); }
   bool enabled() const { return enabled_; }
   void enable() { enabled_ = true; }
 
@@ -99,11 +64,13 @@ class ResidentSample {
       }
     }
     sample_.parameters = std::move(kept);
+    sample_.parameters_changed();
   }
   /// Adds a parameter that is not in the sample; `settle` draws and shows it.
   void add(DrawnParameter drawn) {
     drawn.mark_gradient();
     sample_.parameters.push_back(std::move(drawn));
+    sample_.parameters_changed();
   }
 
   void set_training(bool training) {
@@ -140,18 +107,23 @@ class ResidentSample {
   /// buffers of parameters that were not in it.
   void replace(Sample next) {
     at::autocast::clear_cache();
+    bool others = false;  // than before
     for (size_t i = 0; i < sample_.parameters.size(); ++i) {
       DrawnParameter& drawn = sample_.parameters[i];
-      if (!next.find(drawn.slot, i)) hide(drawn);
+      if (next.find(drawn.slot, i)) continue;
+      hide(drawn);
+      others = true;
     }
     sample_ = std::move(next);
     for (DrawnParameter& drawn : sample_.parameters) {
       if (drawn.slot->buffers.shown()) {
         drawn.ref.tensor.unsafeGetTensorImpl()->bump_version();
       } else {
-        show(drawn);
+        drawn.slot->buffers.show();
+        others = true;
       }
     }
+    if (others) publish();
     for (DrawnParameter& drawn : sample_.parameters) drawn.mark_shown();
   }
 
@@ -178,49 +150,68 @@ class ResidentSample {
     }
     hide();
     sample_.parameters.clear();
+    sample_.parameters_changed();
   }
 
  private:
+  const ParameterRef& ref(size_t i) const { return sample_.parameters[i].ref; }
+
+  /// Tells other optimizers which parameters show the sample; throws where they show one.
+  void publish() {
+    entry_.publish(sample_.parameters.size(),
+                   [this](size_t i) -> const ParameterRef& { return ref(i); });
+  }
+
+  /// Throws where parameters share memory that did not when it was looked at last.
+  void check_memory() const {
+    const auto& drawn = sample_.parameters;
+    if (std::none_of(drawn.begin(), drawn.end(), [](const DrawnParameter& each) {
+          return !each.slot->buffers.shown() && each.slot->buffers.moved();
+        })) {
+      return;
+    }
+    std::vector<ParameterRef> refs;
+    refs.reserve(drawn.size());
+    for (size_t i = 0; i < drawn.size(); ++i) refs.push_back(ref(i));
+    check_overlaps(refs);
+  }
+
   void show() {
+    check_memory();
     SampleJob job(cuda_, sample_.parameters.size());
     bool any = false;
     for (DrawnParameter& drawn : sample_.parameters) {
       TwoBuffers& buffers = drawn.slot->buffers;
       if (buffers.shown()) continue;
-      ShownTensors::refuse(drawn.ref);
       any = true;
       buffers.prepare();
       job.add(drawn.posterior(), buffers.sample(), drawn.drawing);
     }
     if (!any) return;
+    publish();
     job.run();
     at::autocast::clear_cache();
     for (DrawnParameter& drawn : sample_.parameters) {
-      if (!drawn.slot->buffers.shown()) show(drawn);
+      if (!drawn.slot->buffers.shown()) drawn.slot->buffers.show();
     }
     // Parameters may share a version counter: read them when all are shown.
     for (DrawnParameter& drawn : sample_.parameters) {
       drawn.version_shown = version_of(drawn.ref.tensor);
     }
   }
-  static void show(DrawnParameter& drawn) {
-    drawn.slot->buffers.show();
-    ShownTensors::add(drawn.ref.tensor);
-  }
-
   void hide() noexcept {
     bool any = false;
-    for (DrawnParameter& drawn : sample_.parameters) {
-      if (!drawn.slot->buffers.shown()) continue;
-      hide(drawn);
+    for (auto drawn = sample_.parameters.rbegin(); drawn != sample_.parameters.rend(); ++drawn) {
+      if (!drawn->slot->buffers.shown()) continue;
+      hide(*drawn);
       any = true;
     }
     if (any) at::autocast::clear_cache();
+    entry_.withdraw();
   }
   static void hide(DrawnParameter& drawn) noexcept {
     const PlainTensors plain;
     drawn.slot->buffers.restore(/*written=*/false);
-    ShownTensors::remove(drawn.ref.tensor);
   }
 
   // True if anything was written or re-pointed; those parameters are hidden then.
@@ -229,7 +220,7 @@ class ResidentSample {
     for (DrawnParameter& drawn : sample_.parameters) {
       const TwoBuffers& buffers = drawn.slot->buffers;
       if (!buffers.shown()) continue;
-      if (version_of(drawn.ref.tensor) == drawn.version_shown && buffers.as_it_was()) continue;
+      if (version_of(drawn.ref.tensor) == drawn.version_shown && !buffers.moved()) continue;
       const PlainTensors plain;
       const std::string said = absorb(drawn);
       if (complaint.empty()) complaint = said;
@@ -238,8 +229,7 @@ class ResidentSample {
     return any;
   }
 
-  // A tensor that was overwritten as a whole (a checkpoint, an initialisation) becomes the mean as
-  // a whole; one written in part (a clamp) in the elements that differ from the sample.
+  // What differs from the sample was written and becomes the mean; the other elements keep theirs.
   std::string absorb(DrawnParameter& drawn) {
     const at::Tensor& param = drawn.ref.tensor;
     TwoBuffers& buffers = drawn.slot->buffers;
@@ -254,13 +244,12 @@ class ResidentSample {
     job.add(drawn.posterior(), theta, drawn.drawing);
     job.run();
     const at::Tensor differs = param.ne(theta);
-    const auto count = differs.sum().item<int64_t>();
-    if (count == 0) {  // the very same values, as a checkpoint of this moment has them
+    if (!differs.any()
+             .item<bool>()) {  // the very same values, as a checkpoint of this moment has them
       hide(drawn);
       return {};
     }
-    const at::Tensor new_mean =
-        2 * count > param.numel() ? param.clone() : at::where(differs, param, mean);
+    const at::Tensor new_mean = at::where(differs, param, mean);
     hide(drawn);
     param.copy_(new_mean);
     drawn.mark_gradient();
@@ -270,6 +259,7 @@ class ResidentSample {
   }
 
   CudaMemory& cuda_;
+  ShownSamples entry_;
   bool enabled_ = false;
   bool training_ = true;
   int mean_needed_ = 0;

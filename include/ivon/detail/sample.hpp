@@ -11,8 +11,10 @@
 #include <ivon/detail/passes.hpp>
 #include <ivon/detail/plain_tensors.hpp>
 #include <ivon/detail/two_buffers.hpp>
+#include <ivon/detail/work_count.hpp>
 #include <ivon/version.hpp>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -21,9 +23,14 @@ namespace detail {
 
 /// What is kept for one tensor of the optimizer.
 struct ParameterSlot {
-  explicit ParameterSlot(const at::Tensor& tensor) : parameter(tensor), buffers(tensor) {}
+  explicit ParameterSlot(const ParameterRef& place)
+      : ref(place),
+        first_storage(place.tensor.storage().unsafeGetStorageImpl()),
+        buffers(place.tensor) {}
 
-  at::Tensor parameter;  // keeps the address that is the key
+  ParameterRef ref;           // the tensor and its place when the groups were read last
+  bool listed = true;         // the groups listed it then
+  const void* first_storage;  // c10::StorageImpl at first sight
   TwoBuffers buffers;
   GradientMark used;          // the gradient that was read last
   bool has_sums = false;      // the two below hold something
@@ -39,6 +46,13 @@ struct ParameterSlot {
     }
     gradient_sum = at::empty_like(hess);
     statistic_sum = at::empty_like(hess);
+    has_sums = false;
+  }
+  /// Frees what the next use allocates again. The tensor shows its mean.
+  void free_memory() {
+    buffers.free_memory();
+    gradient_sum.reset();
+    statistic_sum.reset();
     has_sums = false;
   }
 };
@@ -71,7 +85,11 @@ struct DrawnParameter {
     mark_gradient();
   }
   void mark_gradient() { gradient_before = GradientMark(ref.tensor.grad()); }
-  void notice_outside_write() { written_after = version_of(ref.tensor) != version_restored; }
+  void notice_outside_write() {
+    written_after = version_of(ref.tensor) != version_restored || slot->buffers.moved();
+  }
+  /// The gradient that is there now has been read.
+  void mark_used() const { slot->used = GradientMark(ref.tensor.grad()); }
 
   /// theta - m is exact to a rounding of theta, too coarse in half precision; m may have been
   /// written since; and a GPU makes noise faster than it reads theta. The noise itself is exact,
@@ -85,20 +103,28 @@ struct DrawnParameter {
 
 struct Sample {
   bool training = false;
-  bool zeroed = false;  // the optimizer's zero_grad() ran while shown
+  bool resident = false;  // of sample_on_step
+  bool zeroed = false;    // the optimizer's zero_grad() ran while shown
   std::vector<DrawnParameter> parameters;
 
-  /// The entry of a slot, nullptr if there is none; `hint`: where it probably is.
+  /// The entry of a slot, nullptr if there is none; `hint`: where it probably is. Call
+  /// `parameters_changed` after entries were added or removed.
   DrawnParameter* find(const ParameterSlot* slot, size_t hint) {
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      DrawnParameter& drawn = parameters[(hint + i) % parameters.size()];
-      if (drawn.slot == slot) return &drawn;
+    IVON_DETAIL_COUNT(1);
+    if (hint < parameters.size() && parameters[hint].slot == slot) return &parameters[hint];
+    if (places_.size() != parameters.size()) {
+      IVON_DETAIL_COUNT(parameters.size());
+      places_.clear();
+      for (size_t i = 0; i < parameters.size(); ++i) places_[parameters[i].slot] = i;
     }
-    return nullptr;
+    const auto found = places_.find(slot);
+    return found == places_.end() ? nullptr : &parameters[found->second];
   }
 
   /// Finds the parameters that got a gradient since they were shown; true if there are any. Sets
-  /// `complaint` where a gradient was added to one that was used already.
+  /// `complaint` where a gradient was added to one that was used already. Between the steps of a
+  /// resident sample it may have been zeroed in place first, which is a second write; then nothing
+  /// is said, although several backward passes look the same.
   bool notice_gradients(std::string& complaint) {
     bool any = false;
     for (DrawnParameter& drawn : parameters) {
@@ -107,7 +133,8 @@ struct Sample {
       any |= drawn.got_gradient;
       const bool added_to_used = drawn.got_gradient && !zeroed &&
                                  drawn.slot->used.same_tensor(gradient) &&
-                                 drawn.gradient_before.same_version(drawn.slot->used);
+                                 drawn.gradient_before.same_version(drawn.slot->used) &&
+                                 (!resident || drawn.slot->used.written_once(gradient));
       if (added_to_used && complaint.empty()) {
         complaint = "ivon: the gradient of " + drawn.ref.describe() +
                     " was added to one that an earlier sample already used; call the optimizer's "
@@ -116,6 +143,11 @@ struct Sample {
     }
     return any;
   }
+  void parameters_changed() { places_.clear(); }
+
+ private:
+  std::unordered_map<const ParameterSlot*, size_t>
+      places_;  // made by the first look-up that misses
 };
 
 /// What to say of a parameter whose storage changed while it showed a sample.

@@ -6,25 +6,25 @@
 #include <ATen/autocast_mode.h>
 
 #include <cstdint>
+#include <ivon/detail/one_caller.hpp>
+#include <ivon/detail/parameter_table.hpp>
 #include <ivon/detail/resident_sample.hpp>
 #include <ivon/detail/sample.hpp>
+#include <ivon/detail/shown_samples.hpp>
 #include <ivon/version.hpp>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
 class SamplingCore {
  public:
-  /// The slot of a tensor, nullptr before its first sight.
-  ParameterSlot* find(const at::Tensor& tensor) {
-    const auto found = slots_.find(tensor.unsafeGetTensorImpl());
-    return found == slots_.end() ? nullptr : &found->second;
-  }
-  void add(const at::Tensor& tensor) { slots_.try_emplace(tensor.unsafeGetTensorImpl(), tensor); }
+  ParameterTable& parameters() { return parameters_; }
+  OneCaller& caller() { return caller_; }
 
   Sample* live_sample() { return live_ ? &*live_ : nullptr; }
   Sample* pending() { return pending_ ? &*pending_ : nullptr; }
@@ -48,9 +48,23 @@ class SamplingCore {
     TORCH_CHECK(false, message);
   }
 
-  /// Shows a sample whose values lie in the slots' buffers.
+  /// Throws where another optimizer shows a sample in one of `count` parameters; `parameter(i)` is
+  /// the i-th of their ParameterRefs.
+  template <class Parameter>
+  void refuse_shown_elsewhere(size_t count, const Parameter& parameter) const {
+    const uint32_t own = (shown_.published() ? 1U : 0U) + (resident_.published() ? 1U : 0U);
+    ShownSamples::refuse_shown_elsewhere(this, own, count, parameter);
+  }
+  void refuse_shown_elsewhere(const std::vector<ParameterRef>& refs) const {
+    refuse_shown_elsewhere(refs.size(), [&](size_t i) -> const ParameterRef& { return refs[i]; });
+  }
+
+  /// Shows a sample whose values lie in the slots' buffers. Throws, and changes nothing, where
+  /// another optimizer shows one in the same parameters.
   void show(Sample sample) {
     const PlainTensors plain;
+    shown_.publish(sample.parameters.size(),
+                   [&](size_t i) -> const ParameterRef& { return sample.parameters[i].ref; });
     at::autocast::clear_cache();
     size_t shown = 0;
     try {
@@ -59,6 +73,7 @@ class SamplingCore {
       }
     } catch (...) {
       while (shown-- > 0) sample.parameters[shown].slot->buffers.restore(false);
+      shown_.withdraw();
       throw;
     }
     // Parameters may share a version counter: read them when all are shown.
@@ -70,6 +85,7 @@ class SamplingCore {
   /// not throw; what should be known is said by the next call (`report_damage`).
   void end_scope(bool drop) noexcept {
     if (!live_) return;
+    const OneCaller::PatientCall call(caller_, "the end of a sample's scope");
     guarded([&] {
       const PlainTensors plain;
       for (DrawnParameter& drawn : live_->parameters) {
@@ -82,47 +98,56 @@ class SamplingCore {
       }
     });
     live_.reset();
+    shown_.withdraw();
   }
 
   /// Ends what resident().need_mean() began. Does not throw.
   void end_mean() noexcept {
+    const OneCaller::PatientCall call(caller_, "the end of a scope of the mean");
     guarded([&] { resident_.release_mean(); });
   }
+
+  /// What report_damage() would report is no longer true.
+  void forget_damage() { damage_.clear(); }
 
   /// The pending sample's sums are in the slots.
   void count_harvested() {
     pending_.reset();
     ++harvested_;
   }
+  /// Sums are about to be written.
+  void begin_sums() { any_sums_ = true; }
   /// Forgets every sample since the last step.
   void drop_samples() {
     pending_.reset();
     harvested_ = 0;
-    for (auto& entry : slots_) entry.second.has_sums = false;
+    if (!any_sums_) return;
+    parameters_.for_each_slot([](ParameterSlot& slot) { slot.has_sums = false; });
+    any_sums_ = false;
   }
 
   /// The sums at one moment, to come back to when a closure throws.
   struct Sums {
     int64_t harvested = 0;
-    std::unordered_map<at::TensorImpl*, std::pair<at::Tensor, at::Tensor>> tensors;
+    std::vector<std::tuple<ParameterSlot*, at::Tensor, at::Tensor>> tensors;
   };
-  Sums copy_sums() const {
+  Sums copy_sums() {
     Sums sums{harvested_, {}};
-    for (const auto& [key, slot] : slots_) {
-      if (slot.has_sums) {
-        sums.tensors[key] = {slot.gradient_sum.clone(), slot.statistic_sum.clone()};
-      }
-    }
+    if (!any_sums_) return sums;
+    parameters_.for_each_slot([&](ParameterSlot& slot) {
+      if (!slot.has_sums) return;
+      sums.tensors.emplace_back(&slot, slot.gradient_sum.clone(), slot.statistic_sum.clone());
+    });
     return sums;
   }
   void return_to(const Sums& sums) {
     drop_samples();
     harvested_ = sums.harvested;
-    for (const auto& [key, tensors] : sums.tensors) {
-      ParameterSlot& slot = slots_.at(key);
-      slot.has_sums = true;
-      slot.gradient_sum = tensors.first;
-      slot.statistic_sum = tensors.second;
+    for (const auto& [slot, gradient_sum, statistic_sum] : sums.tensors) {
+      any_sums_ = true;
+      slot->has_sums = true;
+      slot->gradient_sum = gradient_sum;
+      slot->statistic_sum = statistic_sum;
     }
   }
 
@@ -137,21 +162,25 @@ class SamplingCore {
   }
 
   void restore_all() noexcept {
-    for (DrawnParameter& drawn : live_->parameters) {
-      if (drawn.slot->buffers.restore(drawn.written) || !damage_.empty()) continue;
-      damage_ = moved_message(drawn.ref);
+    // In reverse, so that even parameters that share memory end as they were.
+    for (auto drawn = live_->parameters.rbegin(); drawn != live_->parameters.rend(); ++drawn) {
+      if (drawn->slot->buffers.restore(drawn->written) || !damage_.empty()) continue;
+      damage_ = moved_message(drawn->ref);
     }
     for (DrawnParameter& drawn : live_->parameters) {
       drawn.version_restored = version_of(drawn.ref.tensor);
     }
   }
 
-  std::unordered_map<at::TensorImpl*, ParameterSlot> slots_;
+  OneCaller caller_;
+  ParameterTable parameters_;
   CudaMemory cuda_;
-  ResidentSample resident_{cuda_};  // ends before the slots that it refers to
-  std::optional<Sample> live_;      // shown by a scope now
-  std::optional<Sample> pending_;   // ended with gradients that were not read yet
-  int64_t harvested_ = 0;           // samples in the slots' sums
+  ShownSamples shown_{this, /*resident=*/false};
+  ResidentSample resident_{cuda_, this};  // ends before the slots that it refers to
+  std::optional<Sample> live_;            // shown by a scope now
+  std::optional<Sample> pending_;         // ended with gradients that were not read yet
+  int64_t harvested_ = 0;                 // samples in the slots' sums
+  bool any_sums_ = false;                 // a slot may have sums
   std::string damage_;
 };
 

@@ -42,6 +42,7 @@ class TwoBuffers {
       copied_mean_ = at::empty_like(second_);
     }
     if (!as_it_was()) as_it_was_ = parameter_.detach();
+    remember_address();
   }
 
   /// Shows what was written to `sample()`; `prepare` has been called for the present layout.
@@ -55,6 +56,7 @@ class TwoBuffers {
       parameter_.copy_(second_);
     }
     shown_ = true;
+    remember_address();
   }
 
   /// Shows the mean again, bit for bit. `written`: the parameter was written while shown, so what
@@ -80,10 +82,18 @@ class TwoBuffers {
       }
       bump_version();
       shown_ = false;
+      remember_address();
       return intact;
     } catch (...) {
       return false;
     }
+  }
+
+  /// Frees the second buffer, while the mean is shown; the next `prepare` allocates it again.
+  void free_memory() {
+    second_.reset();
+    copied_mean_.reset();
+    as_it_was_.reset();
   }
 
   bool shown() const { return shown_; }
@@ -92,7 +102,11 @@ class TwoBuffers {
   }
   const at::Tensor& sample() const { return shown_ ? parameter_ : second_; }
 
-  /// Whether the parameter still lies where it lay at the last `prepare`.
+  /// Whether the parameter's memory is not the one that this object left it with: never prepared,
+  /// or re-pointed, resized or given other memory by others.
+  bool moved() const { return !as_it_was() || parameter_.const_data_ptr() != address_; }
+
+  /// Whether the parameter still has the storage and the layout of the last `prepare`.
   bool as_it_was() const {
     const at::Tensor& a = parameter_;
     const at::Tensor& b = as_it_was_;
@@ -118,16 +132,19 @@ class TwoBuffers {
     a.set_data_ptr_noswap(b.set_data_ptr(std::move(from_a)));
   }
 
+  void remember_address() { address_ = parameter_.const_data_ptr(); }
+
   // Autograd then reports a backward pass that comes after the switch.
   void bump_version() {
     if (!parameter_.is_inference()) parameter_.unsafeGetTensorImpl()->bump_version();
   }
 
   at::Tensor parameter_;
-  at::Tensor second_;       // hidden: the last sample; shown and switched: the mean
-  at::Tensor copied_mean_;  // copying route: the mean while a sample is shown
-  at::Tensor as_it_was_;    // alias of the parameter as it was at `prepare`
-  size_t bytes_ = 0;        // while shown: size of the parameter's storage at `show`
+  at::Tensor second_;              // hidden: the last sample; shown and switched: the mean
+  at::Tensor copied_mean_;         // copying route: the mean while a sample is shown
+  at::Tensor as_it_was_;           // alias of the parameter as it was at `prepare`
+  const void* address_ = nullptr;  // of the parameter's first element, as left by the last call
+  size_t bytes_ = 0;               // while shown: size of the parameter's storage at `show`
   bool switches_ = false;
   bool shown_ = false;
 };

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random words and what makes normals of them, in every lane of a pack, on every device. Included
-// inside a namespace that has F and U. Every operation rounds once; none can be contracted with
-// another.
+// inside a namespace that has Floats and Words. Every operation rounds once; none can be contracted
+// with another.
 
 /// Philox4x32-10 (Salmon et al., SC 2011).
-IVON_ALWAYS_INLINE void philox4x32_10(U (&counter)[4], uint32_t key0, uint32_t key1) {
+IVON_ALWAYS_INLINE void philox4x32_10(Words (&counter)[4], uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
-    U high0, low0, high1, low1;
+    Words high0, low0, high1, low1;
     multiply_wide(counter[0], 0xD2511F53u, high0, low0);
     multiply_wide(counter[2], 0xCD9E8D57u, high1, low1);
     counter[0] = high1 ^ counter[1] ^ set(key0);
@@ -20,13 +20,13 @@ IVON_ALWAYS_INLINE void philox4x32_10(U (&counter)[4], uint32_t key0, uint32_t k
 
 /// sqrt(-2 ln u), u = (word + 1/2) / 2^32 rounded to binary32: 0 ... 6.77. The polynomial is within
 /// 3.1e-8 relative of log1p(f) for 1/sqrt(2) <= 1 + f < sqrt(2).
-IVON_ALWAYS_INLINE F box_muller_radius(U word) {
-  const F high = float_of_int(shift_right<16>(word));
-  const F low = float_of_int(word & set(0xFFFFu)) + set(0.5f);
-  const U scaled = as_words(fma(high, set(65536.0f), low)) - set(0x3F3504F3u);  // 1/sqrt(2)
-  const F exponent = float_of_int(set(32u) - shift_right_signed<23>(scaled));
-  const F f = as_floats((scaled & set(0x007FFFFFu)) + set(0x3F3504F3u)) - set(1.0f);
-  F q = set(0x1.65f14cp-4f);
+IVON_ALWAYS_INLINE Floats box_muller_radius(Words word) {
+  const Floats high = float_of_int(shift_right<16>(word));
+  const Floats low = float_of_int(word & set(0xFFFFu)) + set(0.5f);
+  const Words scaled = as_words(fma(high, set(65536.0f), low)) - set(0x3F3504F3u);  // 1/sqrt(2)
+  const Floats exponent = float_of_int(set(32u) - shift_right_signed<23>(scaled));
+  const Floats f = as_floats((scaled & set(0x007FFFFFu)) + set(0x3F3504F3u)) - set(1.0f);
+  Floats q = set(0x1.65f14cp-4f);
   q = fma(q, f, set(-0x1.2505c6p-3f));
   q = fma(q, f, set(0x1.317ca6p-3f));
   q = fma(q, f, set(-0x1.535c28p-3f));
@@ -35,21 +35,21 @@ IVON_ALWAYS_INLINE F box_muller_radius(U word) {
   q = fma(q, f, set(0x1.5556f0p-2f));
   q = fma(q, f, set(-0x1.fffffap-2f));
   q = fma(q, f, set(1.0f));
-  const F minus_log = fms(exponent, set(0x1.62e430p-1f), f * q);  // ln 2
+  const Floats minus_log = fms(exponent, set(0x1.62e430p-1f), f * q);  // ln 2
   return sqrt(minus_log + minus_log);
 }
 
 /// The point at angle pi y, y = int32(word) / 2^32, mirrored to the left half plane by bit 0.
 /// Absolute error of the polynomials: cosine 6.2e-8, sine 7.6e-9.
-IVON_ALWAYS_INLINE void box_muller_direction(U word, F& cosine, F& sine) {
-  const F y = float_of_int(word) * set(0x1p-32f);
-  const F z = y * y;
-  F s = set(0x1.3911f8p-4f);
+IVON_ALWAYS_INLINE void box_muller_direction(Words word, Floats& cosine, Floats& sine) {
+  const Floats y = float_of_int(word) * set(0x1p-32f);
+  const Floats z = y * y;
+  Floats s = set(0x1.3911f8p-4f);
   s = fma(s, z, set(-0x1.31fbf0p-1f));
   s = fma(s, z, set(0x1.466504p+1f));
   s = fma(s, z, set(-0x1.4abba2p+2f));
   s = fma(s, z, set(0x1.921fb4p+1f));
-  F c = set(0x1.c02a34p-3f);
+  Floats c = set(0x1.c02a34p-3f);
   c = fma(c, z, set(-0x1.54dca0p+0f));
   c = fma(c, z, set(0x1.03bc26p+2f));
   c = fma(c, z, set(-0x1.3bd39cp+2f));

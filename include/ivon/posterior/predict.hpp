@@ -108,6 +108,16 @@ inline Prediction prediction_from_logits(const at::Tensor& logits) {
   return accumulator.result();
 }
 
+namespace detail {
+
+/// Holds the mean between the samples of a prediction; ivon::IVON has its own.
+template <class Optimizer>
+auto mean_while_predicting(Optimizer& optimizer) {
+  return optimizer.mean_params();
+}
+
+}  // namespace detail
+
 /// Averages forward() over `samples` draws of the optimizer's weights. forward takes nothing and
 /// returns logits, classes last; it runs without gradients, once per sample. Training is not
 /// affected: predictions have noise of their own, and after each sample, thrown exceptions
@@ -119,8 +129,9 @@ Prediction predict(Optimizer& optimizer, Forward&& forward, int64_t samples = 16
               "; for a prediction at the mean call the model outside a sample");
   const c10::NoGradGuard no_grad;
   PredictionAccumulator accumulator;
+  using detail::mean_while_predicting;
   // With sample_on_step the training sample comes back once, after all predictions.
-  const auto mean_between = optimizer.mean_params();
+  const auto mean_between = mean_while_predicting(optimizer);
   for (int64_t s = 0; s < samples; ++s) {
     auto sample = optimizer.sampled_params();
     accumulator.add(forward());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that is made of a pack, in order. Included inside a namespace that has F, D, U, H and
-// M.
+// Everything that is made of a pack, in order. Included inside a namespace that has Floats,
+// Doubles, Words, Halves and Mask.
 
 // clang-format off
 #include <ivon/kernels/box_muller.inl>

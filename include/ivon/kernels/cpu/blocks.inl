@@ -37,21 +37,21 @@ inline float* mean_in_full(const PosteriorArrays& p, int64_t begin, int64_t coun
   return room;
 }
 
-template <class V, class T = typename V::Number>
+template <class Pack, class T = typename Pack::Number>
 inline void sample_part(const SampleTask& task, NormalBlock& normals) {
   const PosteriorArrays& p = task.posterior;
   const PosteriorScale& scale = task.drawing.scale;
   const T* h = static_cast<const T*>(p.hess);
   if (!is_half(p.element)) {
-    return draw_run<V>(static_cast<const T*>(p.mean), h, static_cast<T*>(task.theta), p.count,
-                       scale, normals);
+    return draw_run<Pack>(static_cast<const T*>(p.mean), h, static_cast<T*>(task.theta), p.count,
+                          scale, normals);
   }
   if constexpr (std::is_same_v<T, float>) {
     Stage<float> stage;
     for (int64_t begin = 0; begin < p.count; begin += kStage) {
       const int64_t count = p.count - begin < kStage ? p.count - begin : kStage;
       const float* m = mean_in_full(p, begin, count, stage.mean);
-      draw_run<V>(m, h + begin, stage.theta, count, scale, normals);
+      draw_run<Pack>(m, h + begin, stage.theta, count, scale, normals);
       narrow_run(p.element, stage.theta, static_cast<uint16_t*>(task.theta) + begin, count);
     }
   }
@@ -62,15 +62,15 @@ inline void sample_block(const SampleTask& task, int64_t block) {
   const BlockParts<SampleTask> parts(task, block);
   for (const SampleTask* part = parts.whole(); part != nullptr; part = parts.after(part)) {
     if (task.posterior.element == Element::kFloat64) {
-      sample_part<D>(*part, normals);
+      sample_part<Doubles>(*part, normals);
     } else {
-      sample_part<F>(*part, normals);
+      sample_part<Floats>(*part, normals);
     }
   }
   parts.copy_back();
 }
 
-template <FusedEstimate estimate, class V, class T = typename V::Number>
+template <FusedEstimate estimate, class Pack, class T = typename Pack::Number>
 inline void accumulate_part(const AccumulateTask& task, NormalBlock& normals) {
   constexpr bool kPrice = estimate == FusedEstimate::kPrice;
   const PosteriorArrays& p = task.posterior;
@@ -82,8 +82,8 @@ inline void accumulate_part(const AccumulateTask& task, NormalBlock& normals) {
     AccumulateRun<T> run{};
     run.gradient = in_full(p.element, task.gradient, begin, count, stage.gradient);
     if (redraw) {
-      draw_run<V>(static_cast<const T*>(nullptr), static_cast<const T*>(p.hess) + begin,
-                  stage.theta, count, task.drawing.scale, normals);
+      draw_run<Pack>(static_cast<const T*>(nullptr), static_cast<const T*>(p.hess) + begin,
+                     stage.theta, count, task.drawing.scale, normals);
       run.theta = stage.theta;
     } else if (kPrice) {
       run.m = mean_in_full(p, begin, count, stage.mean);
@@ -93,7 +93,7 @@ inline void accumulate_part(const AccumulateTask& task, NormalBlock& normals) {
     run.statistic_sum = static_cast<T*>(task.statistic_sum) + begin;
     run.first = task.first;
     run.count = count;
-    accumulate_run<estimate, V>(run);
+    accumulate_run<estimate, Pack>(run);
   }
 }
 
@@ -106,15 +106,15 @@ inline void accumulate_block(const AccumulateTask& task, int64_t block) {
   const BlockParts<AccumulateTask> parts(task, block);
   for (const AccumulateTask* part = parts.whole(); part != nullptr; part = parts.after(part)) {
     if (task.posterior.element == Element::kFloat64) {
-      accumulate_part<estimate, D>(*part, normals);
+      accumulate_part<estimate, Doubles>(*part, normals);
     } else {
-      accumulate_part<estimate, F>(*part, normals);
+      accumulate_part<estimate, Floats>(*part, normals);
     }
   }
   parts.copy_back();
 }
 
-template <FusedEstimate estimate, class V, class T = typename V::Number>
+template <FusedEstimate estimate, class Pack, class T = typename Pack::Number>
 inline int64_t update_part(const UpdateTask& task, NormalBlock& normals) {
   constexpr bool kPrice = estimate == FusedEstimate::kPrice;
   const PosteriorArrays& p = task.posterior;
@@ -135,8 +135,8 @@ inline int64_t update_part(const UpdateTask& task, NormalBlock& normals) {
     } else {
       run.gradient = in_full(p.element, task.gradient, begin, count, stage.gradient);
       if (redraw) {
-        draw_run<V>(static_cast<const T*>(nullptr), run.h, stage.theta, count, task.drawing.scale,
-                    normals);
+        draw_run<Pack>(static_cast<const T*>(nullptr), run.h, stage.theta, count,
+                       task.drawing.scale, normals);
         run.theta = stage.theta;
       } else if (kPrice) {
         run.theta = in_full(p.element, task.theta, begin, count, stage.theta);
@@ -145,7 +145,7 @@ inline int64_t update_part(const UpdateTask& task, NormalBlock& normals) {
     run.samples = static_cast<T>(task.samples);
     run.from = task.from;
     run.count = count;
-    skipped += update_run<estimate, V>(run, task.coefficients);
+    skipped += update_run<estimate, Pack>(run, task.coefficients);
     if constexpr (std::is_same_v<T, float>) {
       if (is_half(p.element)) {
         std::memcpy(p.wide_mean + begin, run.m, static_cast<size_t>(count) * sizeof(float));
@@ -166,9 +166,9 @@ inline int64_t update_block(const UpdateTask& task, int64_t block) {
   int64_t skipped = 0;
   for (const UpdateTask* part = parts.whole(); part != nullptr; part = parts.after(part)) {
     if (task.posterior.element == Element::kFloat64) {
-      skipped += update_part<estimate, D>(*part, normals);
+      skipped += update_part<estimate, Doubles>(*part, normals);
     } else {
-      skipped += update_part<estimate, F>(*part, normals);
+      skipped += update_part<estimate, Floats>(*part, normals);
     }
   }
   parts.copy_back();

@@ -14,7 +14,7 @@ inline void widen_run(Element element, const uint16_t* halves, float* out, int64
 template <Element element>
 inline void adopt_run(const float* wide, const uint16_t* shown, float* out, int64_t count) {
   for (int64_t i = 0; i < count; i += 16) {
-    store(out + i, adopted<element>(F(load(wide + i)), widen<element>(load(shown + i))));
+    store(out + i, adopted<element>(Floats(load(wide + i)), widen<element>(load(shown + i))));
   }
 }
 inline void adopt_run(Element element, const float* wide, const uint16_t* shown, float* out,

@@ -21,21 +21,21 @@ class NormalBlock {
   }
 
   /// The next two packs: the cosines' normals, then the sines'.
-  IVON_ALWAYS_INLINE void next(F& first, F& second) {
-    const F radius = box_muller_radius(next_words());
-    F cosine, sine;
+  IVON_ALWAYS_INLINE void next(Floats& first, Floats& second) {
+    const Floats radius = box_muller_radius(next_words());
+    Floats cosine, sine;
     box_muller_direction(next_words(), cosine, sine);
     first = radius * cosine;
     second = radius * sine;
   }
 
-  IVON_ALWAYS_INLINE const U (&state() const)[4] { return state_; }
+  IVON_ALWAYS_INLINE const Words (&state() const)[4] { return state_; }
 
  private:
   // One step of xoshiro128++ (Blackman and Vigna, 2021) in every lane.
-  IVON_ALWAYS_INLINE U next_words() {
-    const U result = rotate_left<7>(state_[0] + state_[3]) + state_[0];
-    const U shifted = shift_left<9>(state_[1]);
+  IVON_ALWAYS_INLINE Words next_words() {
+    const Words result = rotate_left<7>(state_[0] + state_[3]) + state_[0];
+    const Words shifted = shift_left<9>(state_[1]);
     state_[2] = state_[2] ^ state_[0];
     state_[3] = state_[3] ^ state_[1];
     state_[1] = state_[1] ^ state_[2];
@@ -47,7 +47,7 @@ class NormalBlock {
 
   // The all-zero state is xoshiro's one fixed point.
   IVON_ALWAYS_INLINE void replace_zero_states() {
-    const U zero = set(0u);
+    const Words zero = set(0u);
     const uint32_t zeros = bits(equal(state_[0], zero)) & bits(equal(state_[1], zero)) &
                            bits(equal(state_[2], zero)) & bits(equal(state_[3], zero));
     if (zeros == 0) return;
@@ -57,14 +57,14 @@ class NormalBlock {
     state_[0] = load(first);
   }
 
-  U state_[4];
+  Words state_[4];
 };
 
 /// The first `count` normals of one block, 0 <= count <= kNoiseBlock.
 inline void fill_block(const NoiseKey& key, uint32_t block, float* out, int64_t count) {
   NormalBlock normals(key, block);
   for (int64_t done = 0; done < count; done += 32) {
-    F first, second;
+    Floats first, second;
     normals.next(first, second);
     if (count - done >= 32) {
       store(out + done, first);
@@ -85,13 +85,14 @@ inline void fill_quads(const NoiseKey& key, uint64_t first_quad, float* out, int
     const uint64_t quad = first_quad + static_cast<uint64_t>(done) / 4;
     const uint32_t tag = key.parameter | static_cast<uint32_t>(quad >> 32) << 24 |
                          (static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28;
-    U words[4] = {load(kLanes) + set(static_cast<uint32_t>(quad)), set(tag),
-                  set(static_cast<uint32_t>(key.draw)), set(static_cast<uint32_t>(key.draw >> 32))};
+    Words words[4] = {load(kLanes) + set(static_cast<uint32_t>(quad)), set(tag),
+                      set(static_cast<uint32_t>(key.draw)),
+                      set(static_cast<uint32_t>(key.draw >> 32))};
     philox4x32_10(words, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
     float normals[4][16];
     for (int pair = 0; pair < 4; pair += 2) {
-      const F radius = box_muller_radius(words[pair]);
-      F cosine, sine;
+      const Floats radius = box_muller_radius(words[pair]);
+      Floats cosine, sine;
       box_muller_direction(words[pair + 1], cosine, sine);
       store(normals[pair], radius * cosine);
       store(normals[pair + 1], radius * sine);

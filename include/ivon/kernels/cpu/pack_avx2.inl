@@ -99,68 +99,68 @@ IVON_ALWAYS_INLINE Words8 select(Marks8 mark, Words8 yes, Words8 no) {
 
 #include <ivon/kernels/cpu/pack_pair.inl>
 
-using F = Pair<Floats8>;
-using D = Pair<Pair<Doubles4>>;
-using U = Pair<Words8>;
-using M = Pair<Marks8>;
-struct H {
+using Floats = Pair<Floats8>;
+using Doubles = Pair<Pair<Doubles4>>;
+using Words = Pair<Words8>;
+using Mask = Pair<Marks8>;
+struct Halves {
   __m256i v;
 };
 
-IVON_ALWAYS_INLINE F set(float x) { return {{_mm256_set1_ps(x)}, {_mm256_set1_ps(x)}}; }
-IVON_ALWAYS_INLINE F load(const float* p) {
+IVON_ALWAYS_INLINE Floats set(float x) { return {{_mm256_set1_ps(x)}, {_mm256_set1_ps(x)}}; }
+IVON_ALWAYS_INLINE Floats load(const float* p) {
   return {{_mm256_loadu_ps(p)}, {_mm256_loadu_ps(p + 8)}};
 }
-IVON_ALWAYS_INLINE void store(float* p, F x) {
+IVON_ALWAYS_INLINE void store(float* p, Floats x) {
   _mm256_storeu_ps(p, x.a.v);
   _mm256_storeu_ps(p + 8, x.b.v);
 }
-IVON_ALWAYS_INLINE D set(double x) {
+IVON_ALWAYS_INLINE Doubles set(double x) {
   const Pair<Doubles4> half{{_mm256_set1_pd(x)}, {_mm256_set1_pd(x)}};
   return {half, half};
 }
-IVON_ALWAYS_INLINE D load(const double* p) {
+IVON_ALWAYS_INLINE Doubles load(const double* p) {
   return {{{_mm256_loadu_pd(p)}, {_mm256_loadu_pd(p + 4)}},
           {{_mm256_loadu_pd(p + 8)}, {_mm256_loadu_pd(p + 12)}}};
 }
-IVON_ALWAYS_INLINE void store(double* p, D x) {
+IVON_ALWAYS_INLINE void store(double* p, Doubles x) {
   _mm256_storeu_pd(p, x.a.a.v);
   _mm256_storeu_pd(p + 4, x.a.b.v);
   _mm256_storeu_pd(p + 8, x.b.a.v);
   _mm256_storeu_pd(p + 12, x.b.b.v);
 }
-IVON_ALWAYS_INLINE U set(uint32_t x) {
+IVON_ALWAYS_INLINE Words set(uint32_t x) {
   const __m256i all = _mm256_set1_epi32(static_cast<int>(x));
   return {{all}, {all}};
 }
-IVON_ALWAYS_INLINE U load(const uint32_t* p) {
+IVON_ALWAYS_INLINE Words load(const uint32_t* p) {
   return {{_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))},
           {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))}};
 }
-IVON_ALWAYS_INLINE void store(uint32_t* p, U x) {
+IVON_ALWAYS_INLINE void store(uint32_t* p, Words x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.a.v);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), x.b.v);
 }
-IVON_ALWAYS_INLINE H load(const uint16_t* p) {
+IVON_ALWAYS_INLINE Halves load(const uint16_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
 }
-IVON_ALWAYS_INLINE void store(uint16_t* p, H x) {
+IVON_ALWAYS_INLINE void store(uint16_t* p, Halves x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x.v);
 }
 
 IVON_ALWAYS_INLINE __m128i lower(__m256i x) { return _mm256_castsi256_si128(x); }
 IVON_ALWAYS_INLINE __m128i upper(__m256i x) { return _mm256_extracti128_si256(x, 1); }
-IVON_ALWAYS_INLINE U extend(H x) {
+IVON_ALWAYS_INLINE Words extend(Halves x) {
   return {{_mm256_cvtepu16_epi32(lower(x.v))}, {_mm256_cvtepu16_epi32(upper(x.v))}};
 }
-IVON_ALWAYS_INLINE H truncate(U x) {
-  const U low = x & set(0xFFFFu);
+IVON_ALWAYS_INLINE Halves truncate(Words x) {
+  const Words low = x & set(0xFFFFu);
   return {_mm256_permute4x64_epi64(_mm256_packus_epi32(low.a.v, low.b.v), 0xD8)};
 }
-IVON_ALWAYS_INLINE F widen_float16(H x) {
+IVON_ALWAYS_INLINE Floats widen_float16(Halves x) {
   return {{_mm256_cvtph_ps(lower(x.v))}, {_mm256_cvtph_ps(upper(x.v))}};
 }
-IVON_ALWAYS_INLINE H narrow_float16(F x) {
+IVON_ALWAYS_INLINE Halves narrow_float16(Floats x) {
   return {_mm256_set_m128i(_mm256_cvtps_ph(x.b.v, _MM_FROUND_TO_NEAREST_INT),
                            _mm256_cvtps_ph(x.a.v, _MM_FROUND_TO_NEAREST_INT))};
 }
@@ -169,20 +169,20 @@ IVON_ALWAYS_INLINE Pair<Doubles4> to_double(Floats8 x) {
   return {{_mm256_cvtps_pd(_mm256_castps256_ps128(x.v))},
           {_mm256_cvtps_pd(_mm256_extractf128_ps(x.v, 1))}};
 }
-IVON_ALWAYS_INLINE D to_double(F x) { return {to_double(x.a), to_double(x.b)}; }
-IVON_ALWAYS_INLINE U upper_words(F x) { return as_words(x); }
+IVON_ALWAYS_INLINE Doubles to_double(Floats x) { return {to_double(x.a), to_double(x.b)}; }
+IVON_ALWAYS_INLINE Words upper_words(Floats x) { return as_words(x); }
 IVON_ALWAYS_INLINE Words8 upper_words(Pair<Doubles4> x) {
   const __m256 odd = _mm256_shuffle_ps(_mm256_castpd_ps(x.a.v), _mm256_castpd_ps(x.b.v), 0xDD);
   return {_mm256_permute4x64_epi64(_mm256_castps_si256(odd), 0xD8)};
 }
-IVON_ALWAYS_INLINE U upper_words(D x) { return {upper_words(x.a), upper_words(x.b)}; }
+IVON_ALWAYS_INLINE Words upper_words(Doubles x) { return {upper_words(x.a), upper_words(x.b)}; }
 IVON_ALWAYS_INLINE Doubles4 select(__m128i mark, Doubles4 yes, Doubles4 no) {
   return {_mm256_blendv_pd(no.v, yes.v, _mm256_castsi256_pd(_mm256_cvtepi32_epi64(mark)))};
 }
 IVON_ALWAYS_INLINE Pair<Doubles4> select(Marks8 mark, Pair<Doubles4> yes, Pair<Doubles4> no) {
   return {select(lower(mark.v), yes.a, no.a), select(upper(mark.v), yes.b, no.b)};
 }
-IVON_ALWAYS_INLINE uint32_t bits(M mark) {
+IVON_ALWAYS_INLINE uint32_t bits(Mask mark) {
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(mark.a.v))) |
          static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(mark.b.v))) << 8;
 }

@@ -2,7 +2,7 @@
 // Sixteen lanes in one AVX-512 register, doubles in two; operations as in pack_portable.inl, sums
 // and products as in pack_avx2.inl.
 
-struct F {
+struct Floats {
   using Number = float;
   __m512 v;
 };
@@ -10,14 +10,14 @@ struct Doubles8 {
   using Number = double;
   __m512d v;
 };
-struct U {
+struct Words {
   using Number = uint32_t;
   __m512i v;
 };
-struct H {
+struct Halves {
   __m256i v;
 };
-using M = __mmask16;
+using Mask = __mmask16;
 
 IVON_ALWAYS_INLINE Doubles8 operator+(Doubles8 a, Doubles8 b) { return {a.v + b.v}; }
 IVON_ALWAYS_INLINE Doubles8 operator-(Doubles8 a, Doubles8 b) { return {a.v - b.v}; }
@@ -38,100 +38,110 @@ IVON_ALWAYS_INLINE Doubles8 min(Doubles8 a, Doubles8 b) { return {_mm512_min_pd(
 
 #include <ivon/kernels/cpu/pack_pair.inl>
 
-using D = Pair<Doubles8>;
+using Doubles = Pair<Doubles8>;
 
-IVON_ALWAYS_INLINE D set(double x) { return {{_mm512_set1_pd(x)}, {_mm512_set1_pd(x)}}; }
-IVON_ALWAYS_INLINE D load(const double* p) {
+IVON_ALWAYS_INLINE Doubles set(double x) { return {{_mm512_set1_pd(x)}, {_mm512_set1_pd(x)}}; }
+IVON_ALWAYS_INLINE Doubles load(const double* p) {
   return {{_mm512_loadu_pd(p)}, {_mm512_loadu_pd(p + 8)}};
 }
-IVON_ALWAYS_INLINE void store(double* p, D a) {
+IVON_ALWAYS_INLINE void store(double* p, Doubles a) {
   _mm512_storeu_pd(p, a.a.v);
   _mm512_storeu_pd(p + 8, a.b.v);
 }
 
-IVON_ALWAYS_INLINE F set(float x) { return {_mm512_set1_ps(x)}; }
-IVON_ALWAYS_INLINE F load(const float* p) { return {_mm512_loadu_ps(p)}; }
-IVON_ALWAYS_INLINE void store(float* p, F a) { _mm512_storeu_ps(p, a.v); }
-IVON_ALWAYS_INLINE F operator+(F a, F b) { return {a.v + b.v}; }
-IVON_ALWAYS_INLINE F operator-(F a, F b) { return {a.v - b.v}; }
-IVON_ALWAYS_INLINE F operator*(F a, F b) { return {a.v * b.v}; }
-IVON_ALWAYS_INLINE F operator/(F a, F b) { return {a.v / b.v}; }
-IVON_ALWAYS_INLINE F fma(F a, F b, F c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-IVON_ALWAYS_INLINE F fnma(F a, F b, F c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
-IVON_ALWAYS_INLINE F fms(F a, F b, F c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }
-IVON_ALWAYS_INLINE F sqrt(F a) { return {_mm512_sqrt_ps(a.v)}; }
-IVON_ALWAYS_INLINE F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }
-IVON_ALWAYS_INLINE F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Floats set(float x) { return {_mm512_set1_ps(x)}; }
+IVON_ALWAYS_INLINE Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
+IVON_ALWAYS_INLINE void store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
+IVON_ALWAYS_INLINE Floats operator+(Floats a, Floats b) { return {a.v + b.v}; }
+IVON_ALWAYS_INLINE Floats operator-(Floats a, Floats b) { return {a.v - b.v}; }
+IVON_ALWAYS_INLINE Floats operator*(Floats a, Floats b) { return {a.v * b.v}; }
+IVON_ALWAYS_INLINE Floats operator/(Floats a, Floats b) { return {a.v / b.v}; }
+IVON_ALWAYS_INLINE Floats fma(Floats a, Floats b, Floats c) {
+  return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+IVON_ALWAYS_INLINE Floats fnma(Floats a, Floats b, Floats c) {
+  return {_mm512_fnmadd_ps(a.v, b.v, c.v)};
+}
+IVON_ALWAYS_INLINE Floats fms(Floats a, Floats b, Floats c) {
+  return {_mm512_fmsub_ps(a.v, b.v, c.v)};
+}
+IVON_ALWAYS_INLINE Floats sqrt(Floats a) { return {_mm512_sqrt_ps(a.v)}; }
+IVON_ALWAYS_INLINE Floats max(Floats a, Floats b) { return {_mm512_max_ps(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Floats min(Floats a, Floats b) { return {_mm512_min_ps(a.v, b.v)}; }
 
-IVON_ALWAYS_INLINE U set(uint32_t x) { return {_mm512_set1_epi32(static_cast<int>(x))}; }
-IVON_ALWAYS_INLINE U load(const uint32_t* p) { return {_mm512_loadu_si512(p)}; }
-IVON_ALWAYS_INLINE void store(uint32_t* p, U a) { _mm512_storeu_si512(p, a.v); }
-IVON_ALWAYS_INLINE U operator+(U a, U b) { return {_mm512_add_epi32(a.v, b.v)}; }
-IVON_ALWAYS_INLINE U operator-(U a, U b) { return {_mm512_sub_epi32(a.v, b.v)}; }
-IVON_ALWAYS_INLINE U operator^(U a, U b) { return {_mm512_xor_si512(a.v, b.v)}; }
-IVON_ALWAYS_INLINE U operator&(U a, U b) { return {_mm512_and_si512(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Words set(uint32_t x) { return {_mm512_set1_epi32(static_cast<int>(x))}; }
+IVON_ALWAYS_INLINE Words load(const uint32_t* p) { return {_mm512_loadu_si512(p)}; }
+IVON_ALWAYS_INLINE void store(uint32_t* p, Words a) { _mm512_storeu_si512(p, a.v); }
+IVON_ALWAYS_INLINE Words operator+(Words a, Words b) { return {_mm512_add_epi32(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Words operator-(Words a, Words b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Words operator^(Words a, Words b) { return {_mm512_xor_si512(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Words operator&(Words a, Words b) { return {_mm512_and_si512(a.v, b.v)}; }
 template <int n>
-IVON_ALWAYS_INLINE U shift_left(U a) {
+IVON_ALWAYS_INLINE Words shift_left(Words a) {
   return {_mm512_slli_epi32(a.v, n)};
 }
 template <int n>
-IVON_ALWAYS_INLINE U shift_right(U a) {
+IVON_ALWAYS_INLINE Words shift_right(Words a) {
   return {_mm512_srli_epi32(a.v, n)};
 }
 template <int n>
-IVON_ALWAYS_INLINE U shift_right_signed(U a) {
+IVON_ALWAYS_INLINE Words shift_right_signed(Words a) {
   return {_mm512_srai_epi32(a.v, n)};
 }
 template <int n>
-IVON_ALWAYS_INLINE U rotate_left(U a) {
+IVON_ALWAYS_INLINE Words rotate_left(Words a) {
   return {_mm512_rol_epi32(a.v, n)};
 }
-IVON_ALWAYS_INLINE void multiply_wide(U a, uint32_t b, U& high, U& low) {
+IVON_ALWAYS_INLINE void multiply_wide(Words a, uint32_t b, Words& high, Words& low) {
   const __m512i factor = _mm512_set1_epi32(static_cast<int>(b));
   const __m512i even = _mm512_mul_epu32(a.v, factor);
   const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.v, 32), factor);
   low.v = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32));
   high.v = _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd);
 }
-IVON_ALWAYS_INLINE F float_of_int(U a) { return {_mm512_cvtepi32_ps(a.v)}; }
-IVON_ALWAYS_INLINE F as_floats(U a) { return {_mm512_castsi512_ps(a.v)}; }
-IVON_ALWAYS_INLINE U as_words(F a) { return {_mm512_castps_si512(a.v)}; }
-IVON_ALWAYS_INLINE U upper_words(F a) { return as_words(a); }
-IVON_ALWAYS_INLINE U upper_words(D a) {
+IVON_ALWAYS_INLINE Floats float_of_int(Words a) { return {_mm512_cvtepi32_ps(a.v)}; }
+IVON_ALWAYS_INLINE Floats as_floats(Words a) { return {_mm512_castsi512_ps(a.v)}; }
+IVON_ALWAYS_INLINE Words as_words(Floats a) { return {_mm512_castps_si512(a.v)}; }
+IVON_ALWAYS_INLINE Words upper_words(Floats a) { return as_words(a); }
+IVON_ALWAYS_INLINE Words upper_words(Doubles a) {
   const __m256i low = _mm512_cvtepi64_epi32(_mm512_srli_epi64(_mm512_castpd_si512(a.a.v), 32));
   const __m256i high = _mm512_cvtepi64_epi32(_mm512_srli_epi64(_mm512_castpd_si512(a.b.v), 32));
   return {_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1)};
 }
-IVON_ALWAYS_INLINE D to_double(F a) {
+IVON_ALWAYS_INLINE Doubles to_double(Floats a) {
   return {{_mm512_cvtps_pd(_mm512_castps512_ps256(a.v))},
           {_mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))}};
 }
 
-IVON_ALWAYS_INLINE H load(const uint16_t* p) {
+IVON_ALWAYS_INLINE Halves load(const uint16_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
 }
-IVON_ALWAYS_INLINE void store(uint16_t* p, H a) {
+IVON_ALWAYS_INLINE void store(uint16_t* p, Halves a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
 }
-IVON_ALWAYS_INLINE U extend(H a) { return {_mm512_cvtepu16_epi32(a.v)}; }
-IVON_ALWAYS_INLINE H truncate(U a) { return {_mm512_cvtepi32_epi16(a.v)}; }
-IVON_ALWAYS_INLINE F widen_float16(H a) { return {_mm512_cvtph_ps(a.v)}; }
-IVON_ALWAYS_INLINE H narrow_float16(F a) {
-  return {_mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+IVON_ALWAYS_INLINE Words extend(Halves a) { return {_mm512_cvtepu16_epi32(a.v)}; }
+IVON_ALWAYS_INLINE Halves truncate(Words a) { return {_mm512_cvtepi32_epi16(a.v)}; }
+IVON_ALWAYS_INLINE Floats widen_float16(Halves a) { return {_mm512_cvtph_ps(a.v)}; }
+IVON_ALWAYS_INLINE Halves narrow_float16(Floats a) {
+  // All lanes; the form without a mask is a macro that warns under -Wsign-conversion.
+  constexpr __mmask16 kAllLanes = 0xFFFF;
+  return {_mm512_maskz_cvtps_ph(kAllLanes, a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
 
-IVON_ALWAYS_INLINE M equal(U a, U b) { return _mm512_cmpeq_epu32_mask(a.v, b.v); }
-IVON_ALWAYS_INLINE M equal(F a, F b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
-IVON_ALWAYS_INLINE U max(U a, U b) { return {_mm512_max_epu32(a.v, b.v)}; }
-IVON_ALWAYS_INLINE M at_least(U a, U b) { return _mm512_cmpge_epu32_mask(a.v, b.v); }
-IVON_ALWAYS_INLINE F select(M mark, F yes, F no) {
+IVON_ALWAYS_INLINE Mask equal(Words a, Words b) { return _mm512_cmpeq_epu32_mask(a.v, b.v); }
+IVON_ALWAYS_INLINE Mask equal(Floats a, Floats b) {
+  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ);
+}
+IVON_ALWAYS_INLINE Words max(Words a, Words b) { return {_mm512_max_epu32(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Mask at_least(Words a, Words b) { return _mm512_cmpge_epu32_mask(a.v, b.v); }
+IVON_ALWAYS_INLINE Floats select(Mask mark, Floats yes, Floats no) {
   return {_mm512_mask_blend_ps(mark, no.v, yes.v)};
 }
-IVON_ALWAYS_INLINE U select(M mark, U yes, U no) {
+IVON_ALWAYS_INLINE Words select(Mask mark, Words yes, Words no) {
   return {_mm512_mask_blend_epi32(mark, no.v, yes.v)};
 }
-IVON_ALWAYS_INLINE D select(M mark, D yes, D no) {
+IVON_ALWAYS_INLINE Doubles select(Mask mark, Doubles yes, Doubles no) {
   return {{_mm512_mask_blend_pd(static_cast<__mmask8>(mark), no.a.v, yes.a.v)},
           {_mm512_mask_blend_pd(static_cast<__mmask8>(mark >> 8), no.b.v, yes.b.v)}};
 }
-IVON_ALWAYS_INLINE uint32_t bits(M mark) { return mark; }
+IVON_ALWAYS_INLINE uint32_t bits(Mask mark) { return mark; }

@@ -107,60 +107,60 @@ IVON_ALWAYS_INLINE Words4 select(Marks4 mark, Words4 yes, Words4 no) {
 
 #include <ivon/kernels/cpu/pack_pair.inl>
 
-using F = Pair<Pair<Floats4>>;
-using D = Pair<Pair<Pair<Doubles2>>>;
-using U = Pair<Pair<Words4>>;
-using M = Pair<Pair<Marks4>>;
-struct H {
+using Floats = Pair<Pair<Floats4>>;
+using Doubles = Pair<Pair<Pair<Doubles2>>>;
+using Words = Pair<Pair<Words4>>;
+using Mask = Pair<Pair<Marks4>>;
+struct Halves {
   uint16x8_t a, b;
 };
 
-IVON_ALWAYS_INLINE F set(float x) {
+IVON_ALWAYS_INLINE Floats set(float x) {
   const Pair<Floats4> half{{vdupq_n_f32(x)}, {vdupq_n_f32(x)}};
   return {half, half};
 }
-IVON_ALWAYS_INLINE F load(const float* p) {
+IVON_ALWAYS_INLINE Floats load(const float* p) {
   return {{{vld1q_f32(p)}, {vld1q_f32(p + 4)}}, {{vld1q_f32(p + 8)}, {vld1q_f32(p + 12)}}};
 }
-IVON_ALWAYS_INLINE void store(float* p, F x) {
+IVON_ALWAYS_INLINE void store(float* p, Floats x) {
   vst1q_f32(p, x.a.a.v);
   vst1q_f32(p + 4, x.a.b.v);
   vst1q_f32(p + 8, x.b.a.v);
   vst1q_f32(p + 12, x.b.b.v);
 }
-IVON_ALWAYS_INLINE D set(double x) {
+IVON_ALWAYS_INLINE Doubles set(double x) {
   const Pair<Doubles2> quarter{{vdupq_n_f64(x)}, {vdupq_n_f64(x)}};
   return {{quarter, quarter}, {quarter, quarter}};
 }
 IVON_ALWAYS_INLINE Pair<Pair<Doubles2>> load_eight(const double* p) {
   return {{{vld1q_f64(p)}, {vld1q_f64(p + 2)}}, {{vld1q_f64(p + 4)}, {vld1q_f64(p + 6)}}};
 }
-IVON_ALWAYS_INLINE D load(const double* p) { return {load_eight(p), load_eight(p + 8)}; }
+IVON_ALWAYS_INLINE Doubles load(const double* p) { return {load_eight(p), load_eight(p + 8)}; }
 IVON_ALWAYS_INLINE void store_eight(double* p, Pair<Pair<Doubles2>> x) {
   vst1q_f64(p, x.a.a.v);
   vst1q_f64(p + 2, x.a.b.v);
   vst1q_f64(p + 4, x.b.a.v);
   vst1q_f64(p + 6, x.b.b.v);
 }
-IVON_ALWAYS_INLINE void store(double* p, D x) {
+IVON_ALWAYS_INLINE void store(double* p, Doubles x) {
   store_eight(p, x.a);
   store_eight(p + 8, x.b);
 }
-IVON_ALWAYS_INLINE U set(uint32_t x) {
+IVON_ALWAYS_INLINE Words set(uint32_t x) {
   const Pair<Words4> half{{vdupq_n_u32(x)}, {vdupq_n_u32(x)}};
   return {half, half};
 }
-IVON_ALWAYS_INLINE U load(const uint32_t* p) {
+IVON_ALWAYS_INLINE Words load(const uint32_t* p) {
   return {{{vld1q_u32(p)}, {vld1q_u32(p + 4)}}, {{vld1q_u32(p + 8)}, {vld1q_u32(p + 12)}}};
 }
-IVON_ALWAYS_INLINE void store(uint32_t* p, U x) {
+IVON_ALWAYS_INLINE void store(uint32_t* p, Words x) {
   vst1q_u32(p, x.a.a.v);
   vst1q_u32(p + 4, x.a.b.v);
   vst1q_u32(p + 8, x.b.a.v);
   vst1q_u32(p + 12, x.b.b.v);
 }
-IVON_ALWAYS_INLINE H load(const uint16_t* p) { return {vld1q_u16(p), vld1q_u16(p + 8)}; }
-IVON_ALWAYS_INLINE void store(uint16_t* p, H x) {
+IVON_ALWAYS_INLINE Halves load(const uint16_t* p) { return {vld1q_u16(p), vld1q_u16(p + 8)}; }
+IVON_ALWAYS_INLINE void store(uint16_t* p, Halves x) {
   vst1q_u16(p, x.a);
   vst1q_u16(p + 8, x.b);
 }
@@ -168,20 +168,24 @@ IVON_ALWAYS_INLINE void store(uint16_t* p, H x) {
 IVON_ALWAYS_INLINE Pair<Words4> extend(uint16x8_t x) {
   return {{vmovl_u16(vget_low_u16(x))}, {vmovl_u16(vget_high_u16(x))}};
 }
-IVON_ALWAYS_INLINE U extend(H x) { return {extend(x.a), extend(x.b)}; }
+IVON_ALWAYS_INLINE Words extend(Halves x) { return {extend(x.a), extend(x.b)}; }
 IVON_ALWAYS_INLINE uint16x8_t truncate(Pair<Words4> x) {
   return vcombine_u16(vmovn_u32(x.a.v), vmovn_u32(x.b.v));
 }
-IVON_ALWAYS_INLINE H truncate(U x) { return {truncate(x.a), truncate(x.b)}; }
+IVON_ALWAYS_INLINE Halves truncate(Words x) { return {truncate(x.a), truncate(x.b)}; }
 IVON_ALWAYS_INLINE Pair<Floats4> widen_float16(uint16x8_t x) {
   const float16x8_t halves = vreinterpretq_f16_u16(x);
   return {{vcvt_f32_f16(vget_low_f16(halves))}, {vcvt_f32_f16(vget_high_f16(halves))}};
 }
-IVON_ALWAYS_INLINE F widen_float16(H x) { return {widen_float16(x.a), widen_float16(x.b)}; }
+IVON_ALWAYS_INLINE Floats widen_float16(Halves x) {
+  return {widen_float16(x.a), widen_float16(x.b)};
+}
 IVON_ALWAYS_INLINE uint16x8_t narrow_float16(Pair<Floats4> x) {
   return vreinterpretq_u16_f16(vcombine_f16(vcvt_f16_f32(x.a.v), vcvt_f16_f32(x.b.v)));
 }
-IVON_ALWAYS_INLINE H narrow_float16(F x) { return {narrow_float16(x.a), narrow_float16(x.b)}; }
+IVON_ALWAYS_INLINE Halves narrow_float16(Floats x) {
+  return {narrow_float16(x.a), narrow_float16(x.b)};
+}
 
 IVON_ALWAYS_INLINE Pair<Doubles2> to_double(Floats4 x) {
   return {{vcvt_f64_f32(vget_low_f32(x.v))}, {vcvt_high_f64_f32(x.v)}};
@@ -189,12 +193,12 @@ IVON_ALWAYS_INLINE Pair<Doubles2> to_double(Floats4 x) {
 IVON_ALWAYS_INLINE Pair<Pair<Doubles2>> to_double(Pair<Floats4> x) {
   return {to_double(x.a), to_double(x.b)};
 }
-IVON_ALWAYS_INLINE D to_double(F x) { return {to_double(x.a), to_double(x.b)}; }
-IVON_ALWAYS_INLINE U upper_words(F x) { return as_words(x); }
+IVON_ALWAYS_INLINE Doubles to_double(Floats x) { return {to_double(x.a), to_double(x.b)}; }
+IVON_ALWAYS_INLINE Words upper_words(Floats x) { return as_words(x); }
 IVON_ALWAYS_INLINE Words4 upper_words(Pair<Doubles2> x) {
   return {vuzp2q_u32(vreinterpretq_u32_f64(x.a.v), vreinterpretq_u32_f64(x.b.v))};
 }
-IVON_ALWAYS_INLINE U upper_words(D x) {
+IVON_ALWAYS_INLINE Words upper_words(Doubles x) {
   return {{upper_words(x.a.a), upper_words(x.a.b)}, {upper_words(x.b.a), upper_words(x.b.b)}};
 }
 IVON_ALWAYS_INLINE Pair<Doubles2> select(Marks4 mark, Pair<Doubles2> yes, Pair<Doubles2> no) {
@@ -207,6 +211,6 @@ IVON_ALWAYS_INLINE uint32_t bits(Marks4 mark) {
   constexpr uint32_t kLaneBits[4] = {1, 2, 4, 8};
   return vaddvq_u32(vandq_u32(mark.v, vld1q_u32(kLaneBits)));
 }
-IVON_ALWAYS_INLINE uint32_t bits(M mark) {
+IVON_ALWAYS_INLINE uint32_t bits(Mask mark) {
   return bits(mark.a.a) | bits(mark.a.b) << 4 | bits(mark.b.a) << 8 | bits(mark.b.b) << 12;
 }

@@ -2,16 +2,16 @@
 // Packs of two halves, each a register or a pair itself: every operation goes to both. Included
 // inside a namespace that has the registers.
 
-template <class R>
+template <class Register>
 struct Pair {
-  using Number = typename R::Number;
-  R a, b;
+  using Number = typename Register::Number;
+  Register a, b;
 };
 
-#define IVON_PAIRWISE(operation)                                        \
-  template <class R>                                                    \
-  IVON_ALWAYS_INLINE Pair<R> operator operation(Pair<R> x, Pair<R> y) { \
-    return {x.a operation y.a, x.b operation y.b};                      \
+#define IVON_PAIRWISE(operation)                                                             \
+  template <class Register>                                                                  \
+  IVON_ALWAYS_INLINE Pair<Register> operator operation(Pair<Register> x, Pair<Register> y) { \
+    return {x.a operation y.a, x.b operation y.b};                                           \
   }
 IVON_PAIRWISE(+)
 IVON_PAIRWISE(-)
@@ -21,72 +21,76 @@ IVON_PAIRWISE(^)
 IVON_PAIRWISE(&)
 #undef IVON_PAIRWISE
 
-template <class R>
-IVON_ALWAYS_INLINE Pair<R> fma(Pair<R> x, Pair<R> y, Pair<R> z) {
+template <class Register>
+IVON_ALWAYS_INLINE Pair<Register> fma(Pair<Register> x, Pair<Register> y, Pair<Register> z) {
   return {fma(x.a, y.a, z.a), fma(x.b, y.b, z.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE Pair<R> fnma(Pair<R> x, Pair<R> y, Pair<R> z) {
+template <class Register>
+IVON_ALWAYS_INLINE Pair<Register> fnma(Pair<Register> x, Pair<Register> y, Pair<Register> z) {
   return {fnma(x.a, y.a, z.a), fnma(x.b, y.b, z.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE Pair<R> fms(Pair<R> x, Pair<R> y, Pair<R> z) {
+template <class Register>
+IVON_ALWAYS_INLINE Pair<Register> fms(Pair<Register> x, Pair<Register> y, Pair<Register> z) {
   return {fms(x.a, y.a, z.a), fms(x.b, y.b, z.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE Pair<R> sqrt(Pair<R> x) {
+template <class Register>
+IVON_ALWAYS_INLINE Pair<Register> sqrt(Pair<Register> x) {
   return {sqrt(x.a), sqrt(x.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE Pair<R> max(Pair<R> x, Pair<R> y) {
+template <class Register>
+IVON_ALWAYS_INLINE Pair<Register> max(Pair<Register> x, Pair<Register> y) {
   return {max(x.a, y.a), max(x.b, y.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE Pair<R> min(Pair<R> x, Pair<R> y) {
+template <class Register>
+IVON_ALWAYS_INLINE Pair<Register> min(Pair<Register> x, Pair<Register> y) {
   return {min(x.a, y.a), min(x.b, y.b)};
 }
-template <int n, class R>
-IVON_ALWAYS_INLINE Pair<R> shift_left(Pair<R> x) {
+template <int n, class Register>
+IVON_ALWAYS_INLINE Pair<Register> shift_left(Pair<Register> x) {
   return {shift_left<n>(x.a), shift_left<n>(x.b)};
 }
-template <int n, class R>
-IVON_ALWAYS_INLINE Pair<R> shift_right(Pair<R> x) {
+template <int n, class Register>
+IVON_ALWAYS_INLINE Pair<Register> shift_right(Pair<Register> x) {
   return {shift_right<n>(x.a), shift_right<n>(x.b)};
 }
-template <int n, class R>
-IVON_ALWAYS_INLINE Pair<R> shift_right_signed(Pair<R> x) {
+template <int n, class Register>
+IVON_ALWAYS_INLINE Pair<Register> shift_right_signed(Pair<Register> x) {
   return {shift_right_signed<n>(x.a), shift_right_signed<n>(x.b)};
 }
-template <int n, class R>
-IVON_ALWAYS_INLINE Pair<R> rotate_left(Pair<R> x) {
+template <int n, class Register>
+IVON_ALWAYS_INLINE Pair<Register> rotate_left(Pair<Register> x) {
   return {rotate_left<n>(x.a), rotate_left<n>(x.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE void multiply_wide(Pair<R> x, uint32_t y, Pair<R>& high, Pair<R>& low) {
+template <class Register>
+IVON_ALWAYS_INLINE void multiply_wide(Pair<Register> x, uint32_t y, Pair<Register>& high,
+                                      Pair<Register>& low) {
   multiply_wide(x.a, y, high.a, low.a);
   multiply_wide(x.b, y, high.b, low.b);
 }
-template <class R>
-IVON_ALWAYS_INLINE auto float_of_int(Pair<R> x) -> Pair<decltype(float_of_int(x.a))> {
+template <class Register>
+IVON_ALWAYS_INLINE auto float_of_int(Pair<Register> x) -> Pair<decltype(float_of_int(x.a))> {
   return {float_of_int(x.a), float_of_int(x.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE auto as_floats(Pair<R> x) -> Pair<decltype(as_floats(x.a))> {
+template <class Register>
+IVON_ALWAYS_INLINE auto as_floats(Pair<Register> x) -> Pair<decltype(as_floats(x.a))> {
   return {as_floats(x.a), as_floats(x.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE auto as_words(Pair<R> x) -> Pair<decltype(as_words(x.a))> {
+template <class Register>
+IVON_ALWAYS_INLINE auto as_words(Pair<Register> x) -> Pair<decltype(as_words(x.a))> {
   return {as_words(x.a), as_words(x.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE auto equal(Pair<R> x, Pair<R> y) -> Pair<decltype(equal(x.a, y.a))> {
+template <class Register>
+IVON_ALWAYS_INLINE auto equal(Pair<Register> x, Pair<Register> y)
+    -> Pair<decltype(equal(x.a, y.a))> {
   return {equal(x.a, y.a), equal(x.b, y.b)};
 }
-template <class R>
-IVON_ALWAYS_INLINE auto at_least(Pair<R> x, Pair<R> y) -> Pair<decltype(at_least(x.a, y.a))> {
+template <class Register>
+IVON_ALWAYS_INLINE auto at_least(Pair<Register> x, Pair<Register> y)
+    -> Pair<decltype(at_least(x.a, y.a))> {
   return {at_least(x.a, y.a), at_least(x.b, y.b)};
 }
-template <class N, class R>
-IVON_ALWAYS_INLINE Pair<R> select(Pair<N> mark, Pair<R> yes, Pair<R> no) {
+template <class MaskRegister, class Register>
+IVON_ALWAYS_INLINE Pair<Register> select(Pair<MaskRegister> mark, Pair<Register> yes,
+                                         Pair<Register> no) {
   return {select(mark.a, yes.a, no.a), select(mark.b, yes.b, no.b)};
 }

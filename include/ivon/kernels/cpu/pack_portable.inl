@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen lanes in plain C++. F floats, D doubles, U 32-bit words, H 16-bit words, M marks.
+// Sixteen lanes in plain C++: Floats, Doubles, Words (of 32 bits), Halves (words of 16 bits) and
+// Mask (a mark a lane).
 // Included inside a namespace that has scalar.inl.
 
 // Lanes that may alias: GCC 12 for AArch64 puts packs of different types into one place on the
@@ -15,11 +16,11 @@ struct IVON_MAY_ALIAS Lanes {
   using Lane IVON_MAY_ALIAS = T;
   Lane v[16];
 };
-using F = Lanes<float>;
-using D = Lanes<double>;
-using U = Lanes<uint32_t>;
-using H = Lanes<uint16_t>;
-struct IVON_MAY_ALIAS M {
+using Floats = Lanes<float>;
+using Doubles = Lanes<double>;
+using Words = Lanes<uint32_t>;
+using Halves = Lanes<uint16_t>;
+struct IVON_MAY_ALIAS Mask {
   Lanes<uint32_t>::Lane v[16];  // 1: yes
 };
 
@@ -94,60 +95,60 @@ IVON_ALWAYS_INLINE Lanes<T> min(Lanes<T> a, Lanes<T> b) {
   return a;
 }
 
-IVON_ALWAYS_INLINE U operator^(U a, U b) {
+IVON_ALWAYS_INLINE Words operator^(Words a, Words b) {
   IVON_LANES a.v[l] ^= b.v[l];
   return a;
 }
-IVON_ALWAYS_INLINE U operator&(U a, U b) {
+IVON_ALWAYS_INLINE Words operator&(Words a, Words b) {
   IVON_LANES a.v[l] &= b.v[l];
   return a;
 }
 template <int n>
-IVON_ALWAYS_INLINE U shift_left(U a) {
+IVON_ALWAYS_INLINE Words shift_left(Words a) {
   IVON_LANES a.v[l] <<= n;
   return a;
 }
 template <int n>
-IVON_ALWAYS_INLINE U shift_right(U a) {
+IVON_ALWAYS_INLINE Words shift_right(Words a) {
   IVON_LANES a.v[l] >>= n;
   return a;
 }
 template <int n>
-IVON_ALWAYS_INLINE U shift_right_signed(U a) {
+IVON_ALWAYS_INLINE Words shift_right_signed(Words a) {
   IVON_LANES a.v[l] = static_cast<uint32_t>(static_cast<int32_t>(a.v[l]) >> n);
   return a;
 }
 template <int n>
-IVON_ALWAYS_INLINE U rotate_left(U a) {
+IVON_ALWAYS_INLINE Words rotate_left(Words a) {
   IVON_LANES a.v[l] = a.v[l] << n | a.v[l] >> (32 - n);
   return a;
 }
-IVON_ALWAYS_INLINE void multiply_wide(U a, uint32_t b, U& high, U& low) {
+IVON_ALWAYS_INLINE void multiply_wide(Words a, uint32_t b, Words& high, Words& low) {
   IVON_LANES {
     const uint64_t product = uint64_t{b} * a.v[l];
     high.v[l] = static_cast<uint32_t>(product >> 32);
     low.v[l] = static_cast<uint32_t>(product);
   }
 }
-IVON_ALWAYS_INLINE F float_of_int(U a) {
-  F r;
+IVON_ALWAYS_INLINE Floats float_of_int(Words a) {
+  Floats r;
   IVON_LANES r.v[l] = static_cast<float>(static_cast<int32_t>(a.v[l]));
   return r;
 }
-IVON_ALWAYS_INLINE F as_floats(U a) {
-  F r;
+IVON_ALWAYS_INLINE Floats as_floats(Words a) {
+  Floats r;
   std::memcpy(r.v, a.v, sizeof(r.v));
   return r;
 }
-IVON_ALWAYS_INLINE U as_words(F a) {
-  U r;
+IVON_ALWAYS_INLINE Words as_words(Floats a) {
+  Words r;
   std::memcpy(r.v, a.v, sizeof(r.v));
   return r;
 }
 // The words with sign and exponent.
-IVON_ALWAYS_INLINE U upper_words(F a) { return as_words(a); }
-IVON_ALWAYS_INLINE U upper_words(D a) {
-  U r;
+IVON_ALWAYS_INLINE Words upper_words(Floats a) { return as_words(a); }
+IVON_ALWAYS_INLINE Words upper_words(Doubles a) {
+  Words r;
   IVON_LANES {
     uint64_t word;
     std::memcpy(&word, &a.v[l], sizeof(word));
@@ -155,51 +156,51 @@ IVON_ALWAYS_INLINE U upper_words(D a) {
   }
   return r;
 }
-IVON_ALWAYS_INLINE D to_double(F a) {
-  D r;
+IVON_ALWAYS_INLINE Doubles to_double(Floats a) {
+  Doubles r;
   IVON_LANES r.v[l] = static_cast<double>(a.v[l]);
   return r;
 }
 
-IVON_ALWAYS_INLINE U extend(H a) {
-  U r;
+IVON_ALWAYS_INLINE Words extend(Halves a) {
+  Words r;
   IVON_LANES r.v[l] = a.v[l];
   return r;
 }
-IVON_ALWAYS_INLINE H truncate(U a) {
-  H r;
+IVON_ALWAYS_INLINE Halves truncate(Words a) {
+  Halves r;
   IVON_LANES r.v[l] = static_cast<uint16_t>(a.v[l]);
   return r;
 }
 
-IVON_ALWAYS_INLINE F widen_float16(H a) {
-  U r;
+IVON_ALWAYS_INLINE Floats widen_float16(Halves a) {
+  Words r;
   IVON_LANES r.v[l] = widen_float16(uint32_t{a.v[l]});
   return as_floats(r);
 }
-IVON_ALWAYS_INLINE H narrow_float16(F a) {
-  U r = as_words(a);
+IVON_ALWAYS_INLINE Halves narrow_float16(Floats a) {
+  Words r = as_words(a);
   IVON_LANES r.v[l] = narrow_float16(r.v[l]);
   return truncate(r);
 }
 
 template <class T>
-IVON_ALWAYS_INLINE M equal(Lanes<T> a, Lanes<T> b) {
-  M r;
+IVON_ALWAYS_INLINE Mask equal(Lanes<T> a, Lanes<T> b) {
+  Mask r;
   IVON_LANES r.v[l] = a.v[l] == b.v[l] ? 1 : 0;
   return r;
 }
-IVON_ALWAYS_INLINE M at_least(U a, U b) {
-  M r;
+IVON_ALWAYS_INLINE Mask at_least(Words a, Words b) {
+  Mask r;
   IVON_LANES r.v[l] = a.v[l] >= b.v[l] ? 1 : 0;
   return r;
 }
 template <class T>
-IVON_ALWAYS_INLINE Lanes<T> select(M mark, Lanes<T> yes, Lanes<T> no) {
+IVON_ALWAYS_INLINE Lanes<T> select(Mask mark, Lanes<T> yes, Lanes<T> no) {
   IVON_LANES no.v[l] = mark.v[l] != 0 ? yes.v[l] : no.v[l];
   return no;
 }
-IVON_ALWAYS_INLINE uint32_t bits(M mark) {
+IVON_ALWAYS_INLINE uint32_t bits(Mask mark) {
   uint32_t r = 0;
   for (int l = 15; l >= 0; --l) r = r << 1 | mark.v[l];
   return r;

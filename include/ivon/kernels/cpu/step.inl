@@ -12,13 +12,13 @@ struct StepRun {
 
 /// Sixteen elements. Returns how many were left alone; they are sampled as well.
 template <FusedEstimate estimate>
-IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, F normal,
-                                     const Coefficients<F>& c, const Scale<F>& scale) {
-  F m = load(run.m + i), h = load(run.h + i), g = load(run.g + i);
-  const F gradient = load(run.gradient + i);
-  F average = gradient;
+IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats normal,
+                                     const Coefficients<Floats>& c, const Scale<Floats>& scale) {
+  Floats m = load(run.m + i), h = load(run.h + i), g = load(run.g + i);
+  const Floats gradient = load(run.gradient + i);
+  Floats average = gradient;
   if constexpr (estimate == FusedEstimate::kPrice) average = load(run.theta + i) - m;
-  const M keep = update<estimate>(m, h, g, statistic<estimate>(average, gradient), gradient, c);
+  const Mask keep = update<estimate>(m, h, g, statistic<estimate>(average, gradient), gradient, c);
   const uint32_t kept = bits(keep);
   if (kept != 0) {
     m = select(keep, load(run.m + i), m);
@@ -48,12 +48,12 @@ inline int64_t step_block(const UpdateTask& task, const SampleTask& next, int64_
                     static_cast<float*>(task.momentum) + begin,
                     static_cast<float*>(next.theta) + begin,
                     static_cast<const float*>(task.gradient) + begin};
-  const Coefficients<F> c(task.coefficients);
-  const Scale<F> scale(next.drawing.scale);
+  const Coefficients<Floats> c(task.coefficients);
+  const Scale<Floats> scale(next.drawing.scale);
   NormalBlock normals(next.drawing.noise, static_cast<uint32_t>(block));
   int64_t skipped = 0;
   for (int64_t i = 0; i < count; i += kRound) {
-    F first, second;
+    Floats first, second;
     normals.next(first, second);
     skipped += step_pack<estimate>(run, i, first, c, scale);
     skipped += step_pack<estimate>(run, i + 16, second, c, scale);

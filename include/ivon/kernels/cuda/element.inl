@@ -67,11 +67,11 @@ struct One {
   using Number = T;
   T v;
 };
-using F = One<float>;
-using D = One<double>;
-using U = One<uint32_t>;
-using H = One<uint16_t>;
-struct M {
+using Floats = One<float>;
+using Doubles = One<double>;
+using Words = One<uint32_t>;
+using Halves = One<uint16_t>;
+struct Mask {
   bool v;
 };
 
@@ -121,45 +121,49 @@ IVON_ALWAYS_INLINE One<T> min(One<T> a, One<T> b) {
   return a.v < b.v ? a : b;
 }
 
-IVON_ALWAYS_INLINE U operator+(U a, U b) { return {a.v + b.v}; }
-IVON_ALWAYS_INLINE U operator-(U a, U b) { return {a.v - b.v}; }
-IVON_ALWAYS_INLINE U operator^(U a, U b) { return {a.v ^ b.v}; }
-IVON_ALWAYS_INLINE U operator&(U a, U b) { return {a.v & b.v}; }
+IVON_ALWAYS_INLINE Words operator+(Words a, Words b) { return {a.v + b.v}; }
+IVON_ALWAYS_INLINE Words operator-(Words a, Words b) { return {a.v - b.v}; }
+IVON_ALWAYS_INLINE Words operator^(Words a, Words b) { return {a.v ^ b.v}; }
+IVON_ALWAYS_INLINE Words operator&(Words a, Words b) { return {a.v & b.v}; }
 template <int n>
-IVON_ALWAYS_INLINE U shift_left(U a) {
+IVON_ALWAYS_INLINE Words shift_left(Words a) {
   return {a.v << n};
 }
 template <int n>
-IVON_ALWAYS_INLINE U shift_right(U a) {
+IVON_ALWAYS_INLINE Words shift_right(Words a) {
   return {a.v >> n};
 }
 template <int n>
-IVON_ALWAYS_INLINE U shift_right_signed(U a) {
+IVON_ALWAYS_INLINE Words shift_right_signed(Words a) {
   return {static_cast<uint32_t>(static_cast<int32_t>(a.v) >> n)};
 }
-IVON_ALWAYS_INLINE void multiply_wide(U a, uint32_t b, U& high, U& low) {
+IVON_ALWAYS_INLINE void multiply_wide(Words a, uint32_t b, Words& high, Words& low) {
   const uint64_t product = uint64_t{b} * a.v;
   high.v = static_cast<uint32_t>(product >> 32);
   low.v = static_cast<uint32_t>(product);
 }
-IVON_ALWAYS_INLINE F float_of_int(U a) { return {static_cast<float>(static_cast<int32_t>(a.v))}; }
-IVON_ALWAYS_INLINE F as_floats(U a) { return {float_of(a.v)}; }
-IVON_ALWAYS_INLINE U as_words(F a) { return {word_of(a.v)}; }
+IVON_ALWAYS_INLINE Floats float_of_int(Words a) {
+  return {static_cast<float>(static_cast<int32_t>(a.v))};
+}
+IVON_ALWAYS_INLINE Floats as_floats(Words a) { return {float_of(a.v)}; }
+IVON_ALWAYS_INLINE Words as_words(Floats a) { return {word_of(a.v)}; }
 // The word with sign and exponent.
-IVON_ALWAYS_INLINE U upper_words(F a) { return as_words(a); }
-IVON_ALWAYS_INLINE U upper_words(D a) { return {upper_word_of(a.v)}; }
+IVON_ALWAYS_INLINE Words upper_words(Floats a) { return as_words(a); }
+IVON_ALWAYS_INLINE Words upper_words(Doubles a) { return {upper_word_of(a.v)}; }
 
-IVON_ALWAYS_INLINE U extend(H a) { return {a.v}; }
-IVON_ALWAYS_INLINE H truncate(U a) { return {static_cast<uint16_t>(a.v)}; }
-IVON_ALWAYS_INLINE F widen_float16(H a) { return as_floats(U{widened_float16(a.v)}); }
-IVON_ALWAYS_INLINE H narrow_float16(F a) { return truncate(U{narrowed_float16(word_of(a.v))}); }
+IVON_ALWAYS_INLINE Words extend(Halves a) { return {a.v}; }
+IVON_ALWAYS_INLINE Halves truncate(Words a) { return {static_cast<uint16_t>(a.v)}; }
+IVON_ALWAYS_INLINE Floats widen_float16(Halves a) { return as_floats(Words{widened_float16(a.v)}); }
+IVON_ALWAYS_INLINE Halves narrow_float16(Floats a) {
+  return truncate(Words{narrowed_float16(word_of(a.v))});
+}
 
 template <class T>
-IVON_ALWAYS_INLINE M equal(One<T> a, One<T> b) {
+IVON_ALWAYS_INLINE Mask equal(One<T> a, One<T> b) {
   return {a.v == b.v};
 }
-IVON_ALWAYS_INLINE M at_least(U a, U b) { return {a.v >= b.v}; }
+IVON_ALWAYS_INLINE Mask at_least(Words a, Words b) { return {a.v >= b.v}; }
 template <class T>
-IVON_ALWAYS_INLINE One<T> select(M mark, One<T> yes, One<T> no) {
+IVON_ALWAYS_INLINE One<T> select(Mask mark, One<T> yes, One<T> no) {
   return mark.v ? yes : no;
 }

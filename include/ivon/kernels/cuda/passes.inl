@@ -21,25 +21,25 @@ template <Element element>
 struct Types {  // float32
   using Stored = float;
   using State = float;
-  using V = F;
+  using Pack = Floats;
 };
 template <>
 struct Types<Element::kFloat64> {
   using Stored = double;
   using State = double;
-  using V = D;
+  using Pack = Doubles;
 };
 template <>
 struct Types<Element::kBFloat16> {
   using Stored = uint16_t;
   using State = float;
-  using V = F;
+  using Pack = Floats;
 };
 template <>
 struct Types<Element::kFloat16> {
   using Stored = uint16_t;
   using State = float;
-  using V = F;
+  using Pack = Floats;
 };
 
 /// Elements of a group: 16 bytes of what is stored, and whole quads of normals.
@@ -94,7 +94,7 @@ IVON_ALWAYS_INLINE void load_widened(const void* array, const Reach& reach, Stat
   if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
     uint16_t halves[n];
     load_group(array, reach, halves);
-    for (int i = 0; i < n; ++i) out[i] = widen<element>(H{halves[i]}).v;
+    for (int i = 0; i < n; ++i) out[i] = widen<element>(Halves{halves[i]}).v;
   } else {
     load_group(array, reach, out);
   }
@@ -103,7 +103,7 @@ template <Element element, class State, int n>
 IVON_ALWAYS_INLINE void store_narrowed(void* array, const Reach& reach, const State (&values)[n]) {
   if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
     uint16_t halves[n];
-    for (int i = 0; i < n; ++i) halves[i] = narrow<element>(F{values[i]}).v;
+    for (int i = 0; i < n; ++i) halves[i] = narrow<element>(Floats{values[i]}).v;
     store_group(array, reach, halves);
   } else {
     store_group(array, reach, values);
@@ -117,7 +117,7 @@ IVON_ALWAYS_INLINE void load_mean(const Task& task, const Reach& reach, State (&
   if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
     float wide[n];
     load_group(task.wide_mean, reach, wide);
-    for (int i = 0; i < n; ++i) out[i] = adopted<element>(F{wide[i]}, F{out[i]}).v;
+    for (int i = 0; i < n; ++i) out[i] = adopted<element>(Floats{wide[i]}, Floats{out[i]}).v;
   }
 }
 template <Element element, class State, int n>
@@ -141,13 +141,13 @@ IVON_ALWAYS_INLINE NoiseKey resolved(NoiseKey key, const Position* position, uin
 }
 
 /// The normals of elements 4 quad ... 4 quad + 3 of a parameter (stream 2 of docs/noise.md).
-IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, F (&out)[4]) {
+IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, Floats (&out)[4]) {
   // Quad, parameter and domain have bits of their own: + is |.
-  U words[4] = {{static_cast<uint32_t>(quad)},
-                {key.parameter + (static_cast<uint32_t>(quad >> 32) << 24) +
-                 ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28)},
-                {static_cast<uint32_t>(key.draw)},
-                {static_cast<uint32_t>(key.draw >> 32)}};
+  Words words[4] = {{static_cast<uint32_t>(quad)},
+                    {key.parameter + (static_cast<uint32_t>(quad >> 32) << 24) +
+                     ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28)},
+                    {static_cast<uint32_t>(key.draw)},
+                    {static_cast<uint32_t>(key.draw >> 32)}};
   auto key0 = static_cast<uint32_t>(key.seed);
   auto key1 = static_cast<uint32_t>(key.seed >> 32);
 #if defined(IVON_CUDA_TEXT)
@@ -156,8 +156,8 @@ IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, F (&out)
 #endif
   philox4x32_10(words, key0, key1);
   for (int pair = 0; pair < 4; pair += 2) {
-    const F radius = box_muller_radius(words[pair]);
-    F cosine, sine;
+    const Floats radius = box_muller_radius(words[pair]);
+    Floats cosine, sine;
     box_muller_direction(words[pair + 1], cosine, sine);
     out[pair] = radius * cosine;
     out[pair + 1] = radius * sine;
@@ -165,16 +165,18 @@ IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, F (&out)
 }
 
 template <int n>
-IVON_ALWAYS_INLINE void normal_group(const NoiseKey& key, int64_t begin, F (&out)[n]) {
+IVON_ALWAYS_INLINE void normal_group(const NoiseKey& key, int64_t begin, Floats (&out)[n]) {
   for (int i = 0; i < n; i += 4) {
-    F quad[4];
+    Floats quad[4];
     normal_quad(key, static_cast<uint64_t>(begin + i) / 4, quad);
     for (int j = 0; j < 4; ++j) out[i + j] = quad[j];
   }
 }
 
-IVON_ALWAYS_INLINE F widened(F normal, F /*type*/) { return normal; }
-IVON_ALWAYS_INLINE D widened(F normal, D /*type*/) { return {static_cast<double>(normal.v)}; }
+IVON_ALWAYS_INLINE Floats widened(Floats normal, Floats /*type*/) { return normal; }
+IVON_ALWAYS_INLINE Doubles widened(Floats normal, Doubles /*type*/) {
+  return {static_cast<double>(normal.v)};
+}
 
 // --- the passes ---------------------------------------------------------------------------------
 
@@ -196,21 +198,21 @@ IVON_ALWAYS_INLINE void for_groups(const Task& task, const Chunk& chunk, uint32_
 template <Element element>
 IVON_ALWAYS_INLINE void sample_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
   using State = typename Types<element>::State;
-  using V = typename Types<element>::V;
+  using Pack = typename Types<element>::Pack;
   constexpr int n = kGroup<element>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
   const Set& shared = launch.sets[task.set];
   const NoiseKey key = resolved(shared.next.noise, launch.position, task.parameter);
-  const Scale<V> scale(shared.next.scale);
+  const Scale<Pack> scale(shared.next.scale);
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n], h[n];
     load_mean<element>(task, reach, m);
     load_group(task.hess, reach, h);
-    F normals[n];
+    Floats normals[n];
     normal_group(key, reach.begin, normals);
     for (int i = 0; i < n; ++i) {
-      m[i] = (V{m[i]} + deviation(V{h[i]}, widened(normals[i], V{}), scale)).v;
+      m[i] = (Pack{m[i]} + deviation(Pack{h[i]}, widened(normals[i], Pack{}), scale)).v;
     }
     store_narrowed<element>(task.sampled, reach, m);
   });
@@ -219,19 +221,19 @@ IVON_ALWAYS_INLINE void sample_chunk(const Launch& launch, uint32_t block, uint3
 /// theta - m where it is made again, theta where it is read.
 template <Element element, FusedEstimate estimate, class State, int n>
 IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, const NoiseKey& key,
-                                       const Scale<typename Types<element>::V>& scale,
+                                       const Scale<typename Types<element>::Pack>& scale,
                                        const State (&m)[n], const State (&h)[n], State (&out)[n]) {
-  using V = typename Types<element>::V;
+  using Pack = typename Types<element>::Pack;
   if constexpr (estimate == FusedEstimate::kPrice) {
     if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
-      F normals[n];
+      Floats normals[n];
       normal_group(key, reach.begin, normals);
       for (int i = 0; i < n; ++i) {
-        out[i] = deviation(V{h[i]}, widened(normals[i], V{}), scale).v;
+        out[i] = deviation(Pack{h[i]}, widened(normals[i], Pack{}), scale).v;
       }
     } else {
       load_widened<element>(task.theta, reach, out);
-      for (int i = 0; i < n; ++i) out[i] = (V{out[i]} - V{m[i]}).v;
+      for (int i = 0; i < n; ++i) out[i] = (Pack{out[i]} - Pack{m[i]}).v;
     }
   }
 }
@@ -239,13 +241,13 @@ IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, con
 template <Element element, FusedEstimate estimate>
 IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
   using State = typename Types<element>::State;
-  using V = typename Types<element>::V;
+  using Pack = typename Types<element>::Pack;
   constexpr int n = kGroup<element>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
   const Set& shared = launch.sets[task.set];
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
-  const Scale<V> scale(shared.drawn.scale);
+  const Scale<Pack> scale(shared.drawn.scale);
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n] = {}, h[n] = {}, of[n] = {}, gradient[n], sum[n], statistics[n];
     if constexpr (estimate == FusedEstimate::kPrice) {
@@ -260,14 +262,15 @@ IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, u
     if (task.first != 0) {
       for (int i = 0; i < n; ++i) {
         sum[i] = gradient[i];
-        statistics[i] = statistic<estimate>(V{of[i]}, V{gradient[i]}).v;
+        statistics[i] = statistic<estimate>(Pack{of[i]}, Pack{gradient[i]}).v;
       }
     } else {
       load_group(task.gradient_sum, reach, sum);
       load_group(task.statistic_sum, reach, statistics);
       for (int i = 0; i < n; ++i) {
-        sum[i] = (V{sum[i]} + V{gradient[i]}).v;
-        statistics[i] = add_statistic<estimate>(V{statistics[i]}, V{of[i]}, V{gradient[i]}).v;
+        sum[i] = (Pack{sum[i]} + Pack{gradient[i]}).v;
+        statistics[i] =
+            add_statistic<estimate>(Pack{statistics[i]}, Pack{of[i]}, Pack{gradient[i]}).v;
       }
     }
     store_group(task.gradient_sum, reach, sum);
@@ -279,7 +282,7 @@ IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, u
 template <Element element, FusedEstimate estimate, bool draws>
 IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
   using State = typename Types<element>::State;
-  using V = typename Types<element>::V;
+  using Pack = typename Types<element>::Pack;
   constexpr int n = kGroup<element>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
@@ -290,13 +293,13 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     coefficients.debias = rates.debias;
     coefficients.step_size = rates.step_size;
   }
-  const Coefficients<V> c(coefficients);
+  const Coefficients<Pack> c(coefficients);
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
-  const Scale<V> scale(shared.drawn.scale);
+  const Scale<Pack> scale(shared.drawn.scale);
   const NoiseKey next_key = resolved(shared.next.noise, launch.position, task.parameter);
-  const Scale<V> next_scale(shared.next.scale);
+  const Scale<Pack> next_scale(shared.next.scale);
   const bool summed = task.from == static_cast<uint32_t>(StatisticFrom::kSums);
-  const V samples = set(static_cast<State>(shared.samples));
+  const Pack samples = set(static_cast<State>(shared.samples));
   int64_t skipped = 0;
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n], h[n], g[n], average[n] = {}, gradient[n];
@@ -307,19 +310,20 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
       load_group(task.gradient_sum, reach, gradient);
       load_group(task.statistic_sum, reach, average);
       for (int i = 0; i < n; ++i) {
-        average[i] = (V{average[i]} / samples).v;
-        gradient[i] = (V{gradient[i]} / samples).v;
+        average[i] = (Pack{average[i]} / samples).v;
+        gradient[i] = (Pack{gradient[i]} / samples).v;
       }
     } else {
       load_widened<element>(launch.gradients[chunk.task], reach, gradient);
       load_deviation<element, estimate>(task, reach, key, scale, m, h, average);
       for (int i = 0; i < n; ++i) {
-        average[i] = statistic<estimate>(V{average[i]}, V{gradient[i]}).v;
+        average[i] = statistic<estimate>(Pack{average[i]}, Pack{gradient[i]}).v;
       }
     }
     for (int i = 0; i < n; ++i) {
-      V new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
-      const M keep = update<estimate>(new_m, new_h, new_g, V{average[i]}, V{gradient[i]}, c);
+      Pack new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
+      const Mask keep =
+          update<estimate>(new_m, new_h, new_g, Pack{average[i]}, Pack{gradient[i]}, c);
       if (keep.v) {
         skipped += i < reach.size ? 1 : 0;
       } else {
@@ -332,10 +336,10 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     store_group(task.hess, reach, h);
     store_group(task.momentum, reach, g);
     if constexpr (draws) {
-      F normals[n];
+      Floats normals[n];
       normal_group(next_key, reach.begin, normals);
       for (int i = 0; i < n; ++i) {
-        m[i] = (V{m[i]} + deviation(V{h[i]}, widened(normals[i], V{}), next_scale)).v;
+        m[i] = (Pack{m[i]} + deviation(Pack{h[i]}, widened(normals[i], Pack{}), next_scale)).v;
       }
       store_narrowed<element>(task.sampled, reach, m);
     }

@@ -43,7 +43,7 @@ IVON_ALWAYS_INLINE void count_updates(const Counting& counting, int64_t thread) 
 IVON_ALWAYS_INLINE void fill_quad(const Filling& filling, uint64_t quad) {
   const auto begin = static_cast<int64_t>(quad * 4);
   if (begin >= filling.count) return;
-  F normals[4];
+  Floats normals[4];
   normal_quad(filling.noise, quad, normals);
   for (int i = 0; i < 4 && begin + i < filling.count; ++i) filling.out[begin + i] = normals[i].v;
 }

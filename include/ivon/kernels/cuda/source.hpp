@@ -397,11 +397,11 @@ struct One {
   using Number = T;
   T v;
 };
-using F = One<float>;
-using D = One<double>;
-using U = One<uint32_t>;
-using H = One<uint16_t>;
-struct M {
+using Floats = One<float>;
+using Doubles = One<double>;
+using Words = One<uint32_t>;
+using Halves = One<uint16_t>;
+struct Mask {
   bool v;
 };
 
@@ -451,46 +451,50 @@ IVON_ALWAYS_INLINE One<T> min(One<T> a, One<T> b) {
   return a.v < b.v ? a : b;
 }
 
-IVON_ALWAYS_INLINE U operator+(U a, U b) { return {a.v + b.v}; }
-IVON_ALWAYS_INLINE U operator-(U a, U b) { return {a.v - b.v}; }
-IVON_ALWAYS_INLINE U operator^(U a, U b) { return {a.v ^ b.v}; }
-IVON_ALWAYS_INLINE U operator&(U a, U b) { return {a.v & b.v}; }
+IVON_ALWAYS_INLINE Words operator+(Words a, Words b) { return {a.v + b.v}; }
+IVON_ALWAYS_INLINE Words operator-(Words a, Words b) { return {a.v - b.v}; }
+IVON_ALWAYS_INLINE Words operator^(Words a, Words b) { return {a.v ^ b.v}; }
+IVON_ALWAYS_INLINE Words operator&(Words a, Words b) { return {a.v & b.v}; }
 template <int n>
-IVON_ALWAYS_INLINE U shift_left(U a) {
+IVON_ALWAYS_INLINE Words shift_left(Words a) {
   return {a.v << n};
 }
 template <int n>
-IVON_ALWAYS_INLINE U shift_right(U a) {
+IVON_ALWAYS_INLINE Words shift_right(Words a) {
   return {a.v >> n};
 }
 template <int n>
-IVON_ALWAYS_INLINE U shift_right_signed(U a) {
+IVON_ALWAYS_INLINE Words shift_right_signed(Words a) {
   return {static_cast<uint32_t>(static_cast<int32_t>(a.v) >> n)};
 }
-IVON_ALWAYS_INLINE void multiply_wide(U a, uint32_t b, U& high, U& low) {
+IVON_ALWAYS_INLINE void multiply_wide(Words a, uint32_t b, Words& high, Words& low) {
   const uint64_t product = uint64_t{b} * a.v;
   high.v = static_cast<uint32_t>(product >> 32);
   low.v = static_cast<uint32_t>(product);
 }
-IVON_ALWAYS_INLINE F float_of_int(U a) { return {static_cast<float>(static_cast<int32_t>(a.v))}; }
-IVON_ALWAYS_INLINE F as_floats(U a) { return {float_of(a.v)}; }
-IVON_ALWAYS_INLINE U as_words(F a) { return {word_of(a.v)}; }
+IVON_ALWAYS_INLINE Floats float_of_int(Words a) {
+  return {static_cast<float>(static_cast<int32_t>(a.v))};
+}
+IVON_ALWAYS_INLINE Floats as_floats(Words a) { return {float_of(a.v)}; }
+IVON_ALWAYS_INLINE Words as_words(Floats a) { return {word_of(a.v)}; }
 
-IVON_ALWAYS_INLINE U upper_words(F a) { return as_words(a); }
-IVON_ALWAYS_INLINE U upper_words(D a) { return {upper_word_of(a.v)}; }
+IVON_ALWAYS_INLINE Words upper_words(Floats a) { return as_words(a); }
+IVON_ALWAYS_INLINE Words upper_words(Doubles a) { return {upper_word_of(a.v)}; }
 
-IVON_ALWAYS_INLINE U extend(H a) { return {a.v}; }
-IVON_ALWAYS_INLINE H truncate(U a) { return {static_cast<uint16_t>(a.v)}; }
-IVON_ALWAYS_INLINE F widen_float16(H a) { return as_floats(U{widened_float16(a.v)}); }
-IVON_ALWAYS_INLINE H narrow_float16(F a) { return truncate(U{narrowed_float16(word_of(a.v))}); }
+IVON_ALWAYS_INLINE Words extend(Halves a) { return {a.v}; }
+IVON_ALWAYS_INLINE Halves truncate(Words a) { return {static_cast<uint16_t>(a.v)}; }
+IVON_ALWAYS_INLINE Floats widen_float16(Halves a) { return as_floats(Words{widened_float16(a.v)}); }
+IVON_ALWAYS_INLINE Halves narrow_float16(Floats a) {
+  return truncate(Words{narrowed_float16(word_of(a.v))});
+}
 
 template <class T>
-IVON_ALWAYS_INLINE M equal(One<T> a, One<T> b) {
+IVON_ALWAYS_INLINE Mask equal(One<T> a, One<T> b) {
   return {a.v == b.v};
 }
-IVON_ALWAYS_INLINE M at_least(U a, U b) { return {a.v >= b.v}; }
+IVON_ALWAYS_INLINE Mask at_least(Words a, Words b) { return {a.v >= b.v}; }
 template <class T>
-IVON_ALWAYS_INLINE One<T> select(M mark, One<T> yes, One<T> no) {
+IVON_ALWAYS_INLINE One<T> select(Mask mark, One<T> yes, One<T> no) {
   return mark.v ? yes : no;
 }
 )ivon"
@@ -500,29 +504,31 @@ R"ivon(
 
 
 
-IVON_ALWAYS_INLINE F widen_bfloat16(H halves) { return as_floats(shift_left<16>(extend(halves))); }
+IVON_ALWAYS_INLINE Floats widen_bfloat16(Halves halves) {
+  return as_floats(shift_left<16>(extend(halves)));
+}
 
-IVON_ALWAYS_INLINE H narrow_bfloat16(F x) {
-  const U word = as_words(x);
-  const U odd = shift_right<16>(word) & set(1u);
-  const U rounded = shift_right<16>(word + set(0x7FFFu) + odd);
-  const M nan = at_least(word & set(0x7FFFFFFFu), set(0x7F800001u));
+IVON_ALWAYS_INLINE Halves narrow_bfloat16(Floats x) {
+  const Words word = as_words(x);
+  const Words odd = shift_right<16>(word) & set(1u);
+  const Words rounded = shift_right<16>(word + set(0x7FFFu) + odd);
+  const Mask nan = at_least(word & set(0x7FFFFFFFu), set(0x7F800001u));
   return truncate(select(nan, set(0x7FC0u), rounded));
 }
 
 template <Element element>
-IVON_ALWAYS_INLINE F widen(H halves) {
+IVON_ALWAYS_INLINE Floats widen(Halves halves) {
   return element == Element::kBFloat16 ? widen_bfloat16(halves) : widen_float16(halves);
 }
 template <Element element>
-IVON_ALWAYS_INLINE H narrow(F x) {
+IVON_ALWAYS_INLINE Halves narrow(Floats x) {
   return element == Element::kBFloat16 ? narrow_bfloat16(x) : narrow_float16(x);
 }
 
 
 
 template <Element element>
-IVON_ALWAYS_INLINE F adopted(F wide, F shown) {
+IVON_ALWAYS_INLINE Floats adopted(Floats wide, Floats shown) {
   return select(equal(widen<element>(narrow<element>(wide)), shown), wide, shown);
 }
 )ivon"
@@ -537,81 +543,83 @@ R"ivon(
 
 
 
-template <class V>
-IVON_ALWAYS_INLINE V all(double x) {
-  return set(static_cast<typename V::Number>(x));
+
+template <class Pack>
+IVON_ALWAYS_INLINE Pack all(double x) {
+  return set(static_cast<typename Pack::Number>(x));
 }
 
 
-template <class V>
+template <class Pack>
 struct Scale {
-  V ess, delta, floor;
+  Pack ess, delta, floor;
   IVON_ALWAYS_INLINE explicit Scale(const PosteriorScale& scale)
-      : ess(all<V>(scale.ess)),
-        delta(all<V>(scale.weight_decay)),
-        floor(all<V>(scale.hess_floor)) {}
+      : ess(all<Pack>(scale.ess)),
+        delta(all<Pack>(scale.weight_decay)),
+        floor(all<Pack>(scale.hess_floor)) {}
 };
 
 
-template <class V>
-IVON_ALWAYS_INLINE V deviation(V h, V normal, const Scale<V>& scale) {
+template <class Pack>
+IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale) {
   return normal / sqrt((max(h, scale.floor) + scale.delta) * scale.ess);
 }
 
 
-template <class V>
+template <class Pack>
 struct Coefficients {
-  Scale<V> scale;
-  V beta1, one_minus_beta1, rho, hess_clip, minus_hess_clip, debias, step_size, clip, minus_clip;
+  Scale<Pack> scale;
+  Pack beta1, one_minus_beta1, rho, hess_clip, minus_hess_clip, debias, step_size, clip, minus_clip;
   IVON_ALWAYS_INLINE explicit Coefficients(const UpdateCoefficients& c)
       : scale(c.scale),
-        beta1(all<V>(c.beta1)),
-        one_minus_beta1(all<V>(1.0 - c.beta1)),
-        rho(all<V>(c.rho)),
-        hess_clip(all<V>(c.hess_clip)),
-        minus_hess_clip(all<V>(-c.hess_clip)),
-        debias(all<V>(c.debias)),
-        step_size(all<V>(c.step_size)),
-        clip(all<V>(c.clip_radius)),
-        minus_clip(all<V>(-c.clip_radius)) {}
+        beta1(all<Pack>(c.beta1)),
+        one_minus_beta1(all<Pack>(1.0 - c.beta1)),
+        rho(all<Pack>(c.rho)),
+        hess_clip(all<Pack>(c.hess_clip)),
+        minus_hess_clip(all<Pack>(-c.hess_clip)),
+        debias(all<Pack>(c.debias)),
+        step_size(all<Pack>(c.step_size)),
+        clip(all<Pack>(c.clip_radius)),
+        minus_clip(all<Pack>(-c.clip_radius)) {}
 };
 
 
 
-template <class V>
-IVON_ALWAYS_INLINE M not_finite(V a, V b, V c, V d) {
-  const U magnitude = set(0x7FFFFFFFu);
-  const U largest = max(max(upper_words(a) & magnitude, upper_words(b) & magnitude),
-                        max(upper_words(c) & magnitude, upper_words(d) & magnitude));
-  return at_least(largest, set(sizeof(typename V::Number) == 4 ? 0x7F800000u : 0x7FF00000u));
+template <class Pack>
+IVON_ALWAYS_INLINE Mask not_finite(Pack a, Pack b, Pack c, Pack d) {
+  const Words magnitude = set(0x7FFFFFFFu);
+  const Words largest = max(max(upper_words(a) & magnitude, upper_words(b) & magnitude),
+                            max(upper_words(c) & magnitude, upper_words(d) & magnitude));
+  return at_least(largest, set(sizeof(typename Pack::Number) == 4 ? 0x7F800000u : 0x7FF00000u));
 }
 
 
-template <FusedEstimate estimate, class V>
-IVON_ALWAYS_INLINE V statistic(V theta_minus_m, V gradient) {
+template <FusedEstimate estimate, class Pack>
+IVON_ALWAYS_INLINE Pack statistic(Pack theta_minus_m, Pack gradient) {
   return (estimate == FusedEstimate::kPrice ? theta_minus_m : gradient) * gradient;
 }
 
 
-template <FusedEstimate estimate, class V>
-IVON_ALWAYS_INLINE V add_statistic(V sum, V theta_minus_m, V gradient) {
+template <FusedEstimate estimate, class Pack>
+IVON_ALWAYS_INLINE Pack add_statistic(Pack sum, Pack theta_minus_m, Pack gradient) {
   return fma(estimate == FusedEstimate::kPrice ? theta_minus_m : gradient, gradient, sum);
 }
 
 
 
-template <FusedEstimate estimate, class V>
-IVON_ALWAYS_INLINE M update(V& m, V& h, V& g, V average, V gradient, const Coefficients<V>& c) {
-  const V old_h = max(h, c.scale.floor);
-  const V s = old_h + c.scale.delta;
-  const V hhat_over_ess = estimate == FusedEstimate::kPrice ? s * average : average;
-  const V change = fms(hhat_over_ess, c.scale.ess, old_h);  // hhat - h
+template <FusedEstimate estimate, class Pack>
+IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
+                               const Coefficients<Pack>& c) {
+  const Pack old_h = max(h, c.scale.floor);
+  const Pack s = old_h + c.scale.delta;
+  const Pack hhat_over_ess = estimate == FusedEstimate::kPrice ? s * average : average;
+  const Pack change = fms(hhat_over_ess, c.scale.ess, old_h);  // hhat - h
 
 
-  const V u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.rho;
-  h = max(fma(u, fma(u / s, all<V>(0.5), all<V>(1.0)), old_h), c.scale.floor);
+  const Pack u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.rho;
+  h = max(fma(u, fma(u / s, all<Pack>(0.5), all<Pack>(1.0)), old_h), c.scale.floor);
   g = fma(g, c.beta1, gradient * c.one_minus_beta1);
-  const V direction = fma(g, c.debias, m * c.scale.delta) / (h + c.scale.delta);
+  const Pack direction = fma(g, c.debias, m * c.scale.delta) / (h + c.scale.delta);
   m = fnma(min(max(direction, c.minus_clip), c.clip), c.step_size, m);
   return not_finite(change, h, g, m);
 }
@@ -624,9 +632,9 @@ R"ivon(
 
 
 
-IVON_ALWAYS_INLINE void philox4x32_10(U (&counter)[4], uint32_t key0, uint32_t key1) {
+IVON_ALWAYS_INLINE void philox4x32_10(Words (&counter)[4], uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
-    U high0, low0, high1, low1;
+    Words high0, low0, high1, low1;
     multiply_wide(counter[0], 0xD2511F53u, high0, low0);
     multiply_wide(counter[2], 0xCD9E8D57u, high1, low1);
     counter[0] = high1 ^ counter[1] ^ set(key0);
@@ -640,13 +648,13 @@ IVON_ALWAYS_INLINE void philox4x32_10(U (&counter)[4], uint32_t key0, uint32_t k
 
 
 
-IVON_ALWAYS_INLINE F box_muller_radius(U word) {
-  const F high = float_of_int(shift_right<16>(word));
-  const F low = float_of_int(word & set(0xFFFFu)) + set(0.5f);
-  const U scaled = as_words(fma(high, set(65536.0f), low)) - set(0x3F3504F3u);  // 1/sqrt(2)
-  const F exponent = float_of_int(set(32u) - shift_right_signed<23>(scaled));
-  const F f = as_floats((scaled & set(0x007FFFFFu)) + set(0x3F3504F3u)) - set(1.0f);
-  F q = set(0x1.65f14cp-4f);
+IVON_ALWAYS_INLINE Floats box_muller_radius(Words word) {
+  const Floats high = float_of_int(shift_right<16>(word));
+  const Floats low = float_of_int(word & set(0xFFFFu)) + set(0.5f);
+  const Words scaled = as_words(fma(high, set(65536.0f), low)) - set(0x3F3504F3u);  // 1/sqrt(2)
+  const Floats exponent = float_of_int(set(32u) - shift_right_signed<23>(scaled));
+  const Floats f = as_floats((scaled & set(0x007FFFFFu)) + set(0x3F3504F3u)) - set(1.0f);
+  Floats q = set(0x1.65f14cp-4f);
   q = fma(q, f, set(-0x1.2505c6p-3f));
   q = fma(q, f, set(0x1.317ca6p-3f));
   q = fma(q, f, set(-0x1.535c28p-3f));
@@ -655,21 +663,21 @@ IVON_ALWAYS_INLINE F box_muller_radius(U word) {
   q = fma(q, f, set(0x1.5556f0p-2f));
   q = fma(q, f, set(-0x1.fffffap-2f));
   q = fma(q, f, set(1.0f));
-  const F minus_log = fms(exponent, set(0x1.62e430p-1f), f * q);  // ln 2
+  const Floats minus_log = fms(exponent, set(0x1.62e430p-1f), f * q);  // ln 2
   return sqrt(minus_log + minus_log);
 }
 
 
 
-IVON_ALWAYS_INLINE void box_muller_direction(U word, F& cosine, F& sine) {
-  const F y = float_of_int(word) * set(0x1p-32f);
-  const F z = y * y;
-  F s = set(0x1.3911f8p-4f);
+IVON_ALWAYS_INLINE void box_muller_direction(Words word, Floats& cosine, Floats& sine) {
+  const Floats y = float_of_int(word) * set(0x1p-32f);
+  const Floats z = y * y;
+  Floats s = set(0x1.3911f8p-4f);
   s = fma(s, z, set(-0x1.31fbf0p-1f));
   s = fma(s, z, set(0x1.466504p+1f));
   s = fma(s, z, set(-0x1.4abba2p+2f));
   s = fma(s, z, set(0x1.921fb4p+1f));
-  F c = set(0x1.c02a34p-3f);
+  Floats c = set(0x1.c02a34p-3f);
   c = fma(c, z, set(-0x1.54dca0p+0f));
   c = fma(c, z, set(0x1.03bc26p+2f));
   c = fma(c, z, set(-0x1.3bd39cp+2f));
@@ -703,25 +711,25 @@ template <Element element>
 struct Types {  // float32
   using Stored = float;
   using State = float;
-  using V = F;
+  using Pack = Floats;
 };
 template <>
 struct Types<Element::kFloat64> {
   using Stored = double;
   using State = double;
-  using V = D;
+  using Pack = Doubles;
 };
 template <>
 struct Types<Element::kBFloat16> {
   using Stored = uint16_t;
   using State = float;
-  using V = F;
+  using Pack = Floats;
 };
 template <>
 struct Types<Element::kFloat16> {
   using Stored = uint16_t;
   using State = float;
-  using V = F;
+  using Pack = Floats;
 };
 
 
@@ -776,7 +784,7 @@ IVON_ALWAYS_INLINE void load_widened(const void* array, const Reach& reach, Stat
   if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
     uint16_t halves[n];
     load_group(array, reach, halves);
-    for (int i = 0; i < n; ++i) out[i] = widen<element>(H{halves[i]}).v;
+    for (int i = 0; i < n; ++i) out[i] = widen<element>(Halves{halves[i]}).v;
   } else {
     load_group(array, reach, out);
   }
@@ -785,7 +793,7 @@ template <Element element, class State, int n>
 IVON_ALWAYS_INLINE void store_narrowed(void* array, const Reach& reach, const State (&values)[n]) {
   if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
     uint16_t halves[n];
-    for (int i = 0; i < n; ++i) halves[i] = narrow<element>(F{values[i]}).v;
+    for (int i = 0; i < n; ++i) halves[i] = narrow<element>(Floats{values[i]}).v;
     store_group(array, reach, halves);
   } else {
     store_group(array, reach, values);
@@ -799,7 +807,7 @@ IVON_ALWAYS_INLINE void load_mean(const Task& task, const Reach& reach, State (&
   if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
     float wide[n];
     load_group(task.wide_mean, reach, wide);
-    for (int i = 0; i < n; ++i) out[i] = adopted<element>(F{wide[i]}, F{out[i]}).v;
+    for (int i = 0; i < n; ++i) out[i] = adopted<element>(Floats{wide[i]}, Floats{out[i]}).v;
   }
 }
 template <Element element, class State, int n>
@@ -823,13 +831,13 @@ IVON_ALWAYS_INLINE NoiseKey resolved(NoiseKey key, const Position* position, uin
 }
 
 
-IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, F (&out)[4]) {
+IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, Floats (&out)[4]) {
 
-  U words[4] = {{static_cast<uint32_t>(quad)},
-                {key.parameter + (static_cast<uint32_t>(quad >> 32) << 24) +
-                 ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28)},
-                {static_cast<uint32_t>(key.draw)},
-                {static_cast<uint32_t>(key.draw >> 32)}};
+  Words words[4] = {{static_cast<uint32_t>(quad)},
+                    {key.parameter + (static_cast<uint32_t>(quad >> 32) << 24) +
+                     ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28)},
+                    {static_cast<uint32_t>(key.draw)},
+                    {static_cast<uint32_t>(key.draw >> 32)}};
   auto key0 = static_cast<uint32_t>(key.seed);
   auto key1 = static_cast<uint32_t>(key.seed >> 32);
 #if defined(IVON_CUDA_TEXT)
@@ -838,8 +846,8 @@ IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, F (&out)
 #endif
   philox4x32_10(words, key0, key1);
   for (int pair = 0; pair < 4; pair += 2) {
-    const F radius = box_muller_radius(words[pair]);
-    F cosine, sine;
+    const Floats radius = box_muller_radius(words[pair]);
+    Floats cosine, sine;
     box_muller_direction(words[pair + 1], cosine, sine);
     out[pair] = radius * cosine;
     out[pair + 1] = radius * sine;
@@ -847,16 +855,18 @@ IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, F (&out)
 }
 
 template <int n>
-IVON_ALWAYS_INLINE void normal_group(const NoiseKey& key, int64_t begin, F (&out)[n]) {
+IVON_ALWAYS_INLINE void normal_group(const NoiseKey& key, int64_t begin, Floats (&out)[n]) {
   for (int i = 0; i < n; i += 4) {
-    F quad[4];
+    Floats quad[4];
     normal_quad(key, static_cast<uint64_t>(begin + i) / 4, quad);
     for (int j = 0; j < 4; ++j) out[i + j] = quad[j];
   }
 }
 
-IVON_ALWAYS_INLINE F widened(F normal, F /*type*/) { return normal; }
-IVON_ALWAYS_INLINE D widened(F normal, D /*type*/) { return {static_cast<double>(normal.v)}; }
+IVON_ALWAYS_INLINE Floats widened(Floats normal, Floats /*type*/) { return normal; }
+IVON_ALWAYS_INLINE Doubles widened(Floats normal, Doubles /*type*/) {
+  return {static_cast<double>(normal.v)};
+}
 
 
 
@@ -878,21 +888,21 @@ IVON_ALWAYS_INLINE void for_groups(const Task& task, const Chunk& chunk, uint32_
 template <Element element>
 IVON_ALWAYS_INLINE void sample_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
   using State = typename Types<element>::State;
-  using V = typename Types<element>::V;
+  using Pack = typename Types<element>::Pack;
   constexpr int n = kGroup<element>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
   const Set& shared = launch.sets[task.set];
   const NoiseKey key = resolved(shared.next.noise, launch.position, task.parameter);
-  const Scale<V> scale(shared.next.scale);
+  const Scale<Pack> scale(shared.next.scale);
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n], h[n];
     load_mean<element>(task, reach, m);
     load_group(task.hess, reach, h);
-    F normals[n];
+    Floats normals[n];
     normal_group(key, reach.begin, normals);
     for (int i = 0; i < n; ++i) {
-      m[i] = (V{m[i]} + deviation(V{h[i]}, widened(normals[i], V{}), scale)).v;
+      m[i] = (Pack{m[i]} + deviation(Pack{h[i]}, widened(normals[i], Pack{}), scale)).v;
     }
     store_narrowed<element>(task.sampled, reach, m);
   });
@@ -901,19 +911,19 @@ IVON_ALWAYS_INLINE void sample_chunk(const Launch& launch, uint32_t block, uint3
 
 template <Element element, FusedEstimate estimate, class State, int n>
 IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, const NoiseKey& key,
-                                       const Scale<typename Types<element>::V>& scale,
+                                       const Scale<typename Types<element>::Pack>& scale,
                                        const State (&m)[n], const State (&h)[n], State (&out)[n]) {
-  using V = typename Types<element>::V;
+  using Pack = typename Types<element>::Pack;
   if constexpr (estimate == FusedEstimate::kPrice) {
     if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
-      F normals[n];
+      Floats normals[n];
       normal_group(key, reach.begin, normals);
       for (int i = 0; i < n; ++i) {
-        out[i] = deviation(V{h[i]}, widened(normals[i], V{}), scale).v;
+        out[i] = deviation(Pack{h[i]}, widened(normals[i], Pack{}), scale).v;
       }
     } else {
       load_widened<element>(task.theta, reach, out);
-      for (int i = 0; i < n; ++i) out[i] = (V{out[i]} - V{m[i]}).v;
+      for (int i = 0; i < n; ++i) out[i] = (Pack{out[i]} - Pack{m[i]}).v;
     }
   }
 }
@@ -921,13 +931,13 @@ IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, con
 template <Element element, FusedEstimate estimate>
 IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
   using State = typename Types<element>::State;
-  using V = typename Types<element>::V;
+  using Pack = typename Types<element>::Pack;
   constexpr int n = kGroup<element>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
   const Set& shared = launch.sets[task.set];
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
-  const Scale<V> scale(shared.drawn.scale);
+  const Scale<Pack> scale(shared.drawn.scale);
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n] = {}, h[n] = {}, of[n] = {}, gradient[n], sum[n], statistics[n];
     if constexpr (estimate == FusedEstimate::kPrice) {
@@ -942,14 +952,15 @@ IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, u
     if (task.first != 0) {
       for (int i = 0; i < n; ++i) {
         sum[i] = gradient[i];
-        statistics[i] = statistic<estimate>(V{of[i]}, V{gradient[i]}).v;
+        statistics[i] = statistic<estimate>(Pack{of[i]}, Pack{gradient[i]}).v;
       }
     } else {
       load_group(task.gradient_sum, reach, sum);
       load_group(task.statistic_sum, reach, statistics);
       for (int i = 0; i < n; ++i) {
-        sum[i] = (V{sum[i]} + V{gradient[i]}).v;
-        statistics[i] = add_statistic<estimate>(V{statistics[i]}, V{of[i]}, V{gradient[i]}).v;
+        sum[i] = (Pack{sum[i]} + Pack{gradient[i]}).v;
+        statistics[i] =
+            add_statistic<estimate>(Pack{statistics[i]}, Pack{of[i]}, Pack{gradient[i]}).v;
       }
     }
     store_group(task.gradient_sum, reach, sum);
@@ -961,7 +972,7 @@ IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, u
 template <Element element, FusedEstimate estimate, bool draws>
 IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
   using State = typename Types<element>::State;
-  using V = typename Types<element>::V;
+  using Pack = typename Types<element>::Pack;
   constexpr int n = kGroup<element>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
@@ -972,13 +983,13 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     coefficients.debias = rates.debias;
     coefficients.step_size = rates.step_size;
   }
-  const Coefficients<V> c(coefficients);
+  const Coefficients<Pack> c(coefficients);
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
-  const Scale<V> scale(shared.drawn.scale);
+  const Scale<Pack> scale(shared.drawn.scale);
   const NoiseKey next_key = resolved(shared.next.noise, launch.position, task.parameter);
-  const Scale<V> next_scale(shared.next.scale);
+  const Scale<Pack> next_scale(shared.next.scale);
   const bool summed = task.from == static_cast<uint32_t>(StatisticFrom::kSums);
-  const V samples = set(static_cast<State>(shared.samples));
+  const Pack samples = set(static_cast<State>(shared.samples));
   int64_t skipped = 0;
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n], h[n], g[n], average[n] = {}, gradient[n];
@@ -989,19 +1000,20 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
       load_group(task.gradient_sum, reach, gradient);
       load_group(task.statistic_sum, reach, average);
       for (int i = 0; i < n; ++i) {
-        average[i] = (V{average[i]} / samples).v;
-        gradient[i] = (V{gradient[i]} / samples).v;
+        average[i] = (Pack{average[i]} / samples).v;
+        gradient[i] = (Pack{gradient[i]} / samples).v;
       }
     } else {
       load_widened<element>(launch.gradients[chunk.task], reach, gradient);
       load_deviation<element, estimate>(task, reach, key, scale, m, h, average);
       for (int i = 0; i < n; ++i) {
-        average[i] = statistic<estimate>(V{average[i]}, V{gradient[i]}).v;
+        average[i] = statistic<estimate>(Pack{average[i]}, Pack{gradient[i]}).v;
       }
     }
     for (int i = 0; i < n; ++i) {
-      V new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
-      const M keep = update<estimate>(new_m, new_h, new_g, V{average[i]}, V{gradient[i]}, c);
+      Pack new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
+      const Mask keep =
+          update<estimate>(new_m, new_h, new_g, Pack{average[i]}, Pack{gradient[i]}, c);
       if (keep.v) {
         skipped += i < reach.size ? 1 : 0;
       } else {
@@ -1014,10 +1026,10 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     store_group(task.hess, reach, h);
     store_group(task.momentum, reach, g);
     if constexpr (draws) {
-      F normals[n];
+      Floats normals[n];
       normal_group(next_key, reach.begin, normals);
       for (int i = 0; i < n; ++i) {
-        m[i] = (V{m[i]} + deviation(V{h[i]}, widened(normals[i], V{}), next_scale)).v;
+        m[i] = (Pack{m[i]} + deviation(Pack{h[i]}, widened(normals[i], Pack{}), next_scale)).v;
       }
       store_narrowed<element>(task.sampled, reach, m);
     }
@@ -1084,7 +1096,7 @@ IVON_ALWAYS_INLINE void count_updates(const Counting& counting, int64_t thread) 
 IVON_ALWAYS_INLINE void fill_quad(const Filling& filling, uint64_t quad) {
   const auto begin = static_cast<int64_t>(quad * 4);
   if (begin >= filling.count) return;
-  F normals[4];
+  Floats normals[4];
   normal_quad(filling.noise, quad, normals);
   for (int i = 0; i < 4 && begin + i < filling.count; ++i) filling.out[begin + i] = normals[i].v;
 }

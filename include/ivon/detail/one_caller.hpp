@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lets one thread at a time into the calls of an optimizer; the second one gets an error.
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <atomic>
+#include <ivon/version.hpp>
+#include <thread>
+
+IVON_NAMESPACE_BEGIN
+namespace detail {
+
+class OneCaller {
+ public:
+  /// Holds the optimizer for one call. Calls nest within a thread, as in a closure of step().
+  class Call {
+   public:
+    /// `name` of the call, for messages. Throws where another thread is inside a call.
+    Call(OneCaller& caller, const char* name) : caller_(caller), outermost_(caller.enter(name)) {
+      if (outermost_ || caller.is_mine()) return;
+      const char* other = caller.name_.load(std::memory_order_relaxed);
+      TORCH_CHECK(false, "ivon: ", name, " was called while another thread is inside ",
+                  other != nullptr ? other : "a call",
+                  " of the same optimizer; use an optimizer and its model from one thread at a "
+                  "time, and predict in another thread with a copy of both (docs/threads.md)");
+    }
+    ~Call() {
+      if (outermost_) caller_.leave();
+    }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+   private:
+    OneCaller& caller_;
+    bool outermost_;
+  };
+
+  /// As Call, for the end of a guard's life, which cannot throw: waits for the other thread.
+  class PatientCall {
+   public:
+    PatientCall(OneCaller& caller, const char* name) noexcept : caller_(caller) {
+      while (!(outermost_ = caller.enter(name)) && !caller.is_mine()) std::this_thread::yield();
+    }
+    ~PatientCall() {
+      if (outermost_) caller_.leave();
+    }
+    PatientCall(const PatientCall&) = delete;
+    PatientCall& operator=(const PatientCall&) = delete;
+
+   private:
+    OneCaller& caller_;
+    bool outermost_ = false;
+  };
+
+ private:
+  // True where nobody was inside.
+  bool enter(const char* name) noexcept {
+    std::thread::id nobody;
+    if (!thread_.compare_exchange_strong(nobody, std::this_thread::get_id(),
+                                         std::memory_order_acquire)) {
+      return false;
+    }
+    name_.store(name, std::memory_order_relaxed);
+    return true;
+  }
+  bool is_mine() const noexcept {
+    return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+  }
+  void leave() noexcept { thread_.store(std::thread::id(), std::memory_order_release); }
+
+  std::atomic<std::thread::id> thread_{};  // the one that is inside
+  std::atomic<const char*> name_{nullptr};
+};
+
+}  // namespace detail
+IVON_NAMESPACE_END
