@@ -8,6 +8,7 @@ usage() {
   cat <<'TEXT'
 benchmarks/run.sh [OPTION]...   sets up, builds and runs the benchmarks (about ten minutes on two cores)
 
+  --tensors       only how the time of each call grows with the number of tensors (about ten minutes)
   --quick         a smoke of a minute: fewer models and repetitions
   --threads LIST  numbers of threads, by commas (default: 1,2 as far as there are cores)
   --out DIR       where results.md, results.json and the raw JSON go (default: build/benchmarks/results)
@@ -23,6 +24,7 @@ TEXT
 }
 
 quick=0
+tensors=0
 save=0
 out=build/benchmarks/results
 threads=
@@ -30,6 +32,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --quick) quick=1 ;;
+    --tensors) tensors=1 ;;
     --save) save=1 ;;
     --out) out=${2:?--out needs a folder}; shift ;;
     --out=*) out=${1#*=} ;;
@@ -47,6 +50,10 @@ fi
 . cmake/setup.sh
 need_packages g++ cmake ninja-build libbenchmark-dev libcli11-dev nlohmann-json3-dev python3
 need_torch
+if [ "$tensors" = 1 ]; then
+  build benchmarks ivon_scaling
+  exec build/benchmarks/benchmarks/ivon_scaling
+fi
 build benchmarks ivon_benchmark
 program=build/benchmarks/benchmarks/ivon_benchmark
 

@@ -206,7 +206,7 @@ TEST(ForeignTypes, StateThatDoesNotFitIsRefused) {
     Problem run;
     run.iterate();
     write(const_cast<ivon::IVONParamState&>(run.optimizer.param_state(run.weight)));
-    return message_of([&] { run.sample(); });
+    return message_of([&] { run.iterate(); });
   };
   const std::string message =
       "ivon: the state of parameter 0 (group 0, shape [8]) must hold tensors of one shape, dtype "

@@ -313,6 +313,28 @@ TEST(MaskedWrites, PruningMostOfAWeightKeepsTheMeanOfTheRest) {
 
 // --- tensors that left the groups ---------------------------------------------------------------
 
+TEST(TensorsThatLeft, WithASampleThatWaitsLoseNothing) {
+  auto kept = ramp(4), removed = ramp(5);
+  IVON optimizer({kept, removed}, options()), straight({ramp(4), ramp(5)}, options());
+  for (IVON<>* each : {&optimizer, &straight}) {
+    each->manual_seed(2);
+    const auto tensors = each->param_groups()[0].params();
+    const auto sample = each->sampled_params();
+    backward(tensors[0]);
+    backward(tensors[1]);
+  }
+  auto& params = optimizer.param_groups()[0].params();
+  params.pop_back();
+  predict_once(optimizer);  // reads the list and the gradients of the sample
+  predict_once(straight);
+  params.push_back(removed);
+  optimizer.step();
+  straight.step();
+  const auto& expected = straight.param_groups()[0].params();
+  EXPECT_TRUE(same_bits(kept, expected[0]));
+  EXPECT_TRUE(same_bits(removed, expected[1]));
+}
+
 TEST(TensorsThatLeft, AreFreedAndThoseThatComeBackKeepTheirState) {
   for (const bool on_step : {false, true}) {
     auto kept = ramp(4), removed = ramp(5);

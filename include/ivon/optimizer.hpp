@@ -102,7 +102,8 @@ class IVON : public torch::optim::Optimizer {
     const detail::ParameterRef* ref;
     const IVONOptions* options;
     detail::ParameterSlot* slot;
-    IVONParamState* state;  // nullptr before the first sample
+    IVONParamState* state;                          // nullptr before the first sample
+    const detail::DrawnParameter* drawn = nullptr;  // its entry in the sample that step() uses
   };
 
   // What one step does to one parameter: an update, the next sample, or both.
@@ -125,7 +126,8 @@ class IVON : public torch::optim::Optimizer {
   void add_groups(const std::vector<torch::optim::OptimizerParamGroup>& groups);
   void list_anew();
   std::vector<Active> active_parameters();
-  void check_memory(const std::vector<Active>& active) const;
+  template <class Wanted>
+  void prepare_buffers(const std::vector<Active>& active, const Wanted& wanted);
   void check_state_of_sample(const detail::DrawnParameter& drawn, const IVONParamState* state);
   void ensure_state(Active& active);
   detail::DrawnParameter drawn_from(Active& active, detail::NoiseKey noise);

@@ -97,19 +97,22 @@ void IVON<E>::list_anew() {
     detail::check_overlaps(refs);
   }
   table().list(std::move(refs), param_groups_);
-  if (core().cuda().capturable()) return;  // a captured graph may use what is kept
-  table().free_unlisted([this](at::TensorImpl* key) { state_.erase(key); });
 }
 
 template <class E>
 std::vector<typename IVON<E>::Active> IVON<E>::active_parameters() {
   defaults_of_ivon().refuse_foreign_writes("the optimizer's defaults: ");
   if (!table().is_list_of(param_groups_)) list_anew();
+  // A captured graph may use what is kept.
+  if (!core().has_samples() && !core().live_sample() && !core().cuda().capturable()) {
+    table().free_unlisted([this](at::TensorImpl* key) { state_.erase(key); });
+  }
   for (size_t g = 0; g < param_groups_.size(); ++g) {
     auto complete = detail::complete_options(param_groups_[g], defaults_of_ivon(), g);
     static_cast<IVONOptions&>(param_groups_[g].options()) = std::move(complete);
   }
   const std::vector<detail::ParameterRef>& refs = table().refs();
+  const std::vector<detail::ParameterSlot*>& slots = table().slots();
   std::vector<Active> active;
   active.reserve(refs.size());
   for (size_t i = 0; i < refs.size(); ++i) {
@@ -117,21 +120,30 @@ std::vector<typename IVON<E>::Active> IVON<E>::active_parameters() {
     if (!ref.tensor.requires_grad()) continue;
     detail::check_not_negated(ref);
     auto* state = const_cast<IVONParamState*>(find_state(ref.tensor));
-    if (state) detail::check_state_fits(ref, state->hess(), state->momentum(), state->mean());
+    if (state) detail::check_state_fits(ref, state->hess(), state->mean());
     const auto& options = static_cast<const IVONOptions&>(param_groups_[ref.group].options());
-    active.push_back({&ref, &options, table().slots()[i], state});
+    active.push_back({&ref, &options, slots[i], state});
   }
   core().refuse_shown_elsewhere(
       active.size(), [&](size_t i) -> const detail::ParameterRef& { return *active[i].ref; });
   return active;
 }
 
-// Throws where parameters share memory that did not when it was looked at last.
+// Room for the next sample in the parameters' second buffers. Throws where parameters share memory
+// that did not when it was looked at last.
 template <class E>
-void IVON<E>::check_memory(const std::vector<Active>& active) const {
-  if (std::any_of(active.begin(), active.end(),
-                  [](const Active& parameter) { return parameter.slot->buffers.moved(); })) {
+template <class Wanted>
+void IVON<E>::prepare_buffers(const std::vector<Active>& active, const Wanted& wanted) {
+  bool moved = false;
+  for (const Active& parameter : active) {
+    if (wanted(parameter)) moved |= parameter.slot->buffers.prepare();
+  }
+  if (!moved) return;
+  try {
     detail::check_overlaps(table().refs());
+  } catch (...) {
+    for (const Active& parameter : active) parameter.slot->buffers.forget_place();
+    throw;
   }
 }
 

@@ -21,8 +21,8 @@ SampledParams IVON<E>::sampled_params() {
   std::vector<Active> active = active_parameters();
   const detail::PlainTensors plain;
   harvest();
-  check_memory(active);
   MeanParams mean_meanwhile = mean_params();
+  prepare_buffers(active, [](const Active&) { return true; });
   const auto noise = take_noise(sample.training ? detail::NoiseDomain::kTraining
                                                 : detail::NoiseDomain::kPrediction);
   detail::SampleJob job(core().cuda(), active.size());
@@ -30,7 +30,6 @@ SampledParams IVON<E>::sampled_params() {
   for (Active& parameter : active) {
     sample.parameters.push_back(drawn_from(parameter, noise));
     const detail::DrawnParameter& drawn = sample.parameters.back();
-    drawn.slot->buffers.prepare();
     job.add(drawn.posterior(), drawn.slot->buffers.sample(), drawn.drawing);
   }
   job.run();

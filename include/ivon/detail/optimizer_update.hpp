@@ -70,6 +70,7 @@ void IVON<E>::step_standard(const LossClosure& closure, at::Tensor& loss) {
   Coefficients coefficients;
   for (const Update& update : updates) {
     const IVONParamState& state = *update.active->state;
+    detail::check_state_tensor(*update.active->ref, state.hess(), state.momentum());
     const typename detail::StepJob<E>::Update part{
         state.momentum(), update.evidence, coefficients.next(*update.active),
         skipped_on(update.active->ref->tensor.device()), step_on_device(*update.active)};
@@ -96,13 +97,12 @@ void IVON<E>::step_resident(const LossClosure& closure, at::Tensor& loss) {
   }
   std::vector<Active> active = active_parameters();
   const detail::PlainTensors plain;
-  check_memory(active);
   detail::Sample& shown = resident().sample();
   for (size_t i = 0; i < active.size(); ++i) {
-    if (const detail::DrawnParameter* drawn = shown.find(active[i].slot, i)) {
-      check_state_of_sample(*drawn, active[i].state);
-    }
+    active[i].drawn = shown.find(active[i].slot, i);
+    if (active[i].drawn) check_state_of_sample(*active[i].drawn, active[i].state);
   }
+  prepare_buffers(active, [](const Active& parameter) { return !parameter.drawn; });
   std::string complaint;
   const bool any_gradient = shown.notice_gradients(complaint);
   TORCH_CHECK(complaint.empty(), complaint);
@@ -132,9 +132,8 @@ detail::Sample IVON<E>::update_and_draw(std::vector<Active>& active,
   detail::StepJob<E> job(core().cuda(), active.size());
   Coefficients coefficients;
   for (size_t i = 0; i < active.size(); ++i) {
-    const detail::DrawnParameter* drawn = shown.find(active[i].slot, i);
+    const detail::DrawnParameter* drawn = active[i].drawn;
     next.parameters.push_back(drawn_from(active[i], noise_.training_sample()));
-    if (!drawn) active[i].slot->buffers.prepare();
     const detail::DrawnParameter& follows = next.parameters.back();
     const typename detail::StepJob<E>::Draw draw{follows.slot->buffers.sample(), follows.drawing};
     if (!drawn || !drawn->got_gradient) {
@@ -144,6 +143,7 @@ detail::Sample IVON<E>::update_and_draw(std::vector<Active>& active,
     const at::Tensor& gradient = gradients[static_cast<size_t>(drawn - shown.parameters.data())];
     drawn->mark_used();
     updates.push_back({&active[i], evidence_of(*drawn, gradient)});
+    detail::check_state_tensor(follows.ref, active[i].state->hess(), active[i].state->momentum());
     const typename detail::StepJob<E>::Update update{
         active[i].state->momentum(), updates.back().evidence, coefficients.next(active[i]),
         skipped_on(follows.ref.tensor.device()), step_on_device(active[i])};

@@ -72,6 +72,7 @@ inline void check_parameter(const ParameterRef& ref) {
 
 /// Place of the element that lies last in memory, counted in elements from the first one.
 inline int64_t last_element(const at::Tensor& tensor) {
+  if (tensor.is_non_overlapping_and_dense()) return tensor.numel() - 1;
   int64_t last = 0;
   for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
     last += (tensor.size(dim) - 1) * tensor.stride(dim);
@@ -154,19 +155,28 @@ inline void check_overlaps(const std::vector<ParameterRef>& refs) {
   }
 }
 
+[[noreturn]] inline void refuse_written_state(const ParameterRef& ref) {
+  TORCH_CHECK(false, "ivon: the state of ", ref.describe(),
+              " must hold tensors of one shape, dtype and device, but was changed from outside; "
+              "build a new optimizer");
+}
+
+/// Throws where a tensor of a parameter's state does not fit the Hessian.
+inline void check_state_tensor(const ParameterRef& ref, const at::Tensor& hess,
+                               const at::Tensor& other) {
+  if (!other.defined() || other.sizes() != hess.sizes() || other.device() != hess.device() ||
+      other.scalar_type() != hess.scalar_type()) {
+    refuse_written_state(ref);
+  }
+}
+
 /// Throws where the state of a parameter does not fit it (any more). `wide_mean` is defined where
 /// the parameter was bfloat16 or float16 when its state was created.
 inline void check_state_fits(const ParameterRef& ref, const at::Tensor& hess,
-                             const at::Tensor& momentum, const at::Tensor& wide_mean) {
+                             const at::Tensor& wide_mean) {
   const at::Tensor& tensor = ref.tensor;
-  const auto alike = [&hess](const at::Tensor& other) {
-    return other.defined() && other.sizes() == hess.sizes() && other.device() == hess.device() &&
-           other.scalar_type() == hess.scalar_type();
-  };
-  TORCH_CHECK(hess.defined() && alike(momentum) && (!wide_mean.defined() || alike(wide_mean)),
-              "ivon: the state of ", ref.describe(),
-              " must hold tensors of one shape, dtype and device, but was changed from outside; "
-              "build a new optimizer");
+  if (!hess.defined()) refuse_written_state(ref);
+  if (wide_mean.defined()) check_state_tensor(ref, hess, wide_mean);
   TORCH_CHECK(hess.sizes() == tensor.sizes(), "ivon: ", ref.describe(),
               " was resized after its state was created with shape ", hess.sizes(),
               "; build a new optimizer");
@@ -183,10 +193,15 @@ inline void check_state_fits(const ParameterRef& ref, const at::Tensor& hess,
               "is built), or save() the optimizer, build a new one and load()");
 }
 
+/// As tensor.grad(), without asking whether the tensor is a leaf.
+inline const at::Tensor& gradient_of(const at::Tensor& tensor) {
+  return const_cast<const at::TensorImpl*>(tensor.unsafeGetTensorImpl())->grad();
+}
+
 /// The gradient of a parameter, checked against what the update can use. Views that are negated or
 /// zero without memory, as autograd delivers them, are written out.
 inline at::Tensor checked_gradient(const ParameterRef& ref) {
-  const at::Tensor& gradient = ref.tensor.grad();
+  const at::Tensor& gradient = gradient_of(ref.tensor);
   TORCH_CHECK(gradient.defined(), "ivon: the gradient of ", ref.describe(),
               " was there when its sample ended and is gone now; call the optimizer's own "
               "zero_grad(), which reads it first, or step() before clearing gradients");
@@ -199,7 +214,7 @@ inline at::Tensor checked_gradient(const ParameterRef& ref) {
               "and dtype, got shape ", gradient.sizes(), " on ", gradient.device(), " in ",
               gradient.scalar_type(), "; assign a matching one");
   if (gradient._is_zerotensor()) return at::zeros_like(ref.tensor);
-  return gradient.resolve_neg();
+  return gradient.is_neg() ? gradient.resolve_neg() : gradient;
 }
 
 }  // namespace detail

@@ -60,6 +60,7 @@ class ParameterTable {
     listed_slots_.clear();
     listed_.clear();
     for (auto& entry : slots_) entry.second.listed = false;
+    may_have_unlisted_ = true;
     append(std::move(refs), groups);
   }
   /// Takes the parameters of more groups.
@@ -73,9 +74,11 @@ class ParameterTable {
   }
 
   /// Frees what is kept for tensors that no group lists and nobody else holds, and the buffers of
-  /// those that somebody holds still. Calls forget(key) for each tensor that is no more.
+  /// those that somebody holds still. Calls forget(key) for each tensor that is no more. To be
+  /// called when no sample waits for its step.
   template <class Forget>
   void free_unlisted(const Forget& forget) {
+    if (!std::exchange(may_have_unlisted_, false)) return;
     // A slot and its buffers hold the tensor; a sample that it takes part in holds it as well.
     constexpr size_t kOwnReferences = 2;
     for (auto entry = slots_.begin(); entry != slots_.end();) {
@@ -116,6 +119,7 @@ class ParameterTable {
   std::vector<const at::TensorImpl*> listed_;  // what the groups listed, repetitions included
   std::unordered_map<at::TensorImpl*, ParameterSlot> slots_;
   std::unordered_map<const void*, std::vector<ParameterSlot*>> on_storage_;
+  bool may_have_unlisted_ = false;
 };
 
 }  // namespace detail

@@ -162,7 +162,8 @@ class ResidentSample {
                    [this](size_t i) -> const ParameterRef& { return ref(i); });
   }
 
-  /// Throws where parameters share memory that did not when it was looked at last.
+  /// Throws where parameters share memory that did not when it was looked at last. Before
+  /// `prepare`.
   void check_memory() const {
     const auto& drawn = sample_.parameters;
     if (std::none_of(drawn.begin(), drawn.end(), [](const DrawnParameter& each) {

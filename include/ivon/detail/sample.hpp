@@ -84,12 +84,12 @@ struct DrawnParameter {
     version_shown = version_of(ref.tensor);
     mark_gradient();
   }
-  void mark_gradient() { gradient_before = GradientMark(ref.tensor.grad()); }
+  void mark_gradient() { gradient_before = GradientMark(gradient_of(ref.tensor)); }
   void notice_outside_write() {
     written_after = version_of(ref.tensor) != version_restored || slot->buffers.moved();
   }
   /// The gradient that is there now has been read.
-  void mark_used() const { slot->used = GradientMark(ref.tensor.grad()); }
+  void mark_used() const { slot->used = GradientMark(gradient_of(ref.tensor)); }
 
   /// theta - m is exact to a rounding of theta, too coarse in half precision; m may have been
   /// written since; and a GPU makes noise faster than it reads theta. The noise itself is exact,
@@ -128,7 +128,7 @@ struct Sample {
   bool notice_gradients(std::string& complaint) {
     bool any = false;
     for (DrawnParameter& drawn : parameters) {
-      const at::Tensor& gradient = drawn.ref.tensor.grad();
+      const at::Tensor& gradient = gradient_of(drawn.ref.tensor);
       drawn.got_gradient = gradient.defined() && !drawn.gradient_before.unchanged(gradient);
       any |= drawn.got_gradient;
       const bool added_to_used = drawn.got_gradient && !zeroed &&

@@ -14,7 +14,6 @@
 #include <ivon/version.hpp>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -129,25 +128,31 @@ class SamplingCore {
   /// The sums at one moment, to come back to when a closure throws.
   struct Sums {
     int64_t harvested = 0;
-    std::vector<std::tuple<ParameterSlot*, at::Tensor, at::Tensor>> tensors;
+    struct Entry {
+      ParameterSlot* slot;
+      at::Tensor parameter;  // keeps the slot
+      at::Tensor gradient_sum, statistic_sum;
+    };
+    std::vector<Entry> entries;
   };
   Sums copy_sums() {
     Sums sums{harvested_, {}};
     if (!any_sums_) return sums;
     parameters_.for_each_slot([&](ParameterSlot& slot) {
       if (!slot.has_sums) return;
-      sums.tensors.emplace_back(&slot, slot.gradient_sum.clone(), slot.statistic_sum.clone());
+      sums.entries.push_back(
+          {&slot, slot.ref.tensor, slot.gradient_sum.clone(), slot.statistic_sum.clone()});
     });
     return sums;
   }
   void return_to(const Sums& sums) {
     drop_samples();
     harvested_ = sums.harvested;
-    for (const auto& [slot, gradient_sum, statistic_sum] : sums.tensors) {
+    for (const Sums::Entry& entry : sums.entries) {
       any_sums_ = true;
-      slot->has_sums = true;
-      slot->gradient_sum = gradient_sum;
-      slot->statistic_sum = statistic_sum;
+      entry.slot->has_sums = true;
+      entry.slot->gradient_sum = entry.gradient_sum;
+      entry.slot->statistic_sum = entry.statistic_sum;
     }
   }
 

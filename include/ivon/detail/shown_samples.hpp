@@ -38,8 +38,9 @@ struct IVON_DETAIL_SHARED Span1 {
 /// The tensors that one optimizer shows samples in.
 struct IVON_DETAIL_SHARED Shown1 {
   const void* owner;  // identifies the optimizer
-  Span1* spans;       // sorted by storage and begin
+  Span1* spans;
   uint64_t count;
+  uint64_t sorted;    // 1: spans are sorted by storage and begin, and none touches the next
   uint64_t resident;  // 1: by sample_on_step; 0: by a scope
   Shown1* next;
 };
@@ -98,14 +99,13 @@ class ShownSamples {
   /// a sample in one of them.
   template <class Parameter>
   void publish(size_t count, const Parameter& parameter) {
-    const std::vector<ivon_process::Span1> wanted = spans_of(count, parameter);
-    std::vector<ivon_process::Span1> merged = merge(wanted);
+    fill(next_spans_, count, parameter);
     Conflict conflict;
     {
       const ShownListLock lock;
-      conflict = find(entry_.owner, wanted);
+      conflict = find(entry_.owner, next_spans_);
       if (!conflict) {
-        spans_ = std::move(merged);
+        std::swap(spans_, next_spans_);
         enter();
       }
     }
@@ -131,7 +131,8 @@ class ShownSamples {
   static void refuse_shown_elsewhere(const void* owner, uint32_t own, size_t count,
                                      const Parameter& parameter) {
     if (ShownListLock::list().entries.load(std::memory_order_acquire) == own) return;
-    const std::vector<ivon_process::Span1> asked = spans_of(count, parameter);
+    std::vector<ivon_process::Span1> asked;
+    fill(asked, count, parameter);
     Conflict conflict;
     {
       const ShownListLock lock;
@@ -150,22 +151,25 @@ class ShownSamples {
   };
 
   template <class Parameter>
-  static std::vector<ivon_process::Span1> spans_of(size_t count, const Parameter& parameter) {
-    std::vector<ivon_process::Span1> spans;
+  static void fill(std::vector<ivon_process::Span1>& spans, size_t count,
+                   const Parameter& parameter) {
+    spans.clear();
     spans.reserve(count);
     for (size_t i = 0; i < count; ++i) spans.push_back(storage_span(parameter(i).tensor));
-    return spans;
   }
 
   static bool precedes(const ivon_process::Span1& a, const ivon_process::Span1& b) {
     return std::tie(a.storage, a.begin) < std::tie(b.storage, b.begin);
   }
 
-  /// The same bytes as sorted spans that do not touch, so that a search looks at one of them.
-  static std::vector<ivon_process::Span1> merge(std::vector<ivon_process::Span1> spans) {
-    std::sort(spans.begin(), spans.end(), precedes);
+  /// The same bytes as sorted spans that do not touch, so that a search looks at one of them. Done
+  /// by the first optimizer that asks, since mostly nobody does. The list is locked.
+  static void sort(ivon_process::Shown1& entry) {
+    auto* const spans = entry.spans;
+    std::sort(spans, spans + entry.count, precedes);
     size_t kept = 0;
-    for (const ivon_process::Span1& span : spans) {
+    for (size_t i = 0; i < entry.count; ++i) {
+      const ivon_process::Span1 span = spans[i];
       if (span.begin == span.end) continue;
       if (kept > 0 && spans[kept - 1].storage == span.storage &&
           spans[kept - 1].end >= span.begin) {
@@ -174,14 +178,15 @@ class ShownSamples {
         spans[kept++] = span;
       }
     }
-    spans.resize(kept);
-    return spans;
+    entry.count = kept;
+    entry.sorted = 1;
   }
 
   // The list is locked.
   static Conflict find(const void* owner, const std::vector<ivon_process::Span1>& asked) {
-    for (const auto* entry = ShownListLock::list().first; entry != nullptr; entry = entry->next) {
+    for (auto* entry = ShownListLock::list().first; entry != nullptr; entry = entry->next) {
       if (entry->owner == owner) continue;
+      if (entry->sorted == 0) sort(*entry);
       for (size_t i = 0; i < asked.size(); ++i) {
         if (overlaps(*entry, asked[i])) return {true, entry->resident != 0, i};
       }
@@ -210,6 +215,7 @@ class ShownSamples {
   void enter() {
     entry_.spans = spans_.data();
     entry_.count = spans_.size();
+    entry_.sorted = 0;
     if (published_) return;
     auto& list = ShownListLock::list();
     entry_.next = list.first;
@@ -220,6 +226,7 @@ class ShownSamples {
 
   ivon_process::Shown1 entry_{};
   std::vector<ivon_process::Span1> spans_;
+  std::vector<ivon_process::Span1> next_spans_;  // keeps its memory from call to call
   bool published_ = false;
 };
 

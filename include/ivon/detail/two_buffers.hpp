@@ -26,8 +26,9 @@ class TwoBuffers {
 
   /// Allocates what `show` needs for the parameter's present layout; afterwards `sample()` takes
   /// the next sample: shape, dtype and device of the parameter. May throw; the parameter is as it
-  /// was.
-  void prepare() {
+  /// was. Returns `moved()` as it was before.
+  bool prepare() {
+    const bool had_moved = moved();
     switches_ = fills_storage(parameter_);
     const bool fits = second_.defined() && second_.options().type_equal(parameter_.options()) &&
                       second_.device() == parameter_.device() &&
@@ -41,8 +42,13 @@ class TwoBuffers {
                !copied_mean_.options().type_equal(second_.options())) {
       copied_mean_ = at::empty_like(second_);
     }
-    if (!as_it_was()) as_it_was_ = parameter_.detach();
-    remember_address();
+    if (had_moved) as_it_was_ = parameter_.detach();
+    remember_memory();
+    return had_moved;
+  }
+  /// The parameter counts as moved, unless it shows a sample.
+  void forget_place() {
+    if (!shown_) as_it_was_.reset();
   }
 
   /// Shows what was written to `sample()`; `prepare` has been called for the present layout.
@@ -56,7 +62,7 @@ class TwoBuffers {
       parameter_.copy_(second_);
     }
     shown_ = true;
-    remember_address();
+    remember_memory();
   }
 
   /// Shows the mean again, bit for bit. `written`: the parameter was written while shown, so what
@@ -82,7 +88,7 @@ class TwoBuffers {
       }
       bump_version();
       shown_ = false;
-      remember_address();
+      remember_memory();
       return intact;
     } catch (...) {
       return false;
@@ -104,7 +110,7 @@ class TwoBuffers {
 
   /// Whether the parameter's memory is not the one that this object left it with: never prepared,
   /// or re-pointed, resized or given other memory by others.
-  bool moved() const { return !as_it_was() || parameter_.const_data_ptr() != address_; }
+  bool moved() const { return !as_it_was() || memory() != memory_left_; }
 
   /// Whether the parameter still has the storage and the layout of the last `prepare`.
   bool as_it_was() const {
@@ -132,7 +138,8 @@ class TwoBuffers {
     a.set_data_ptr_noswap(b.set_data_ptr(std::move(from_a)));
   }
 
-  void remember_address() { address_ = parameter_.const_data_ptr(); }
+  const void* memory() const { return parameter_.storage().unsafeGetStorageImpl()->data(); }
+  void remember_memory() { memory_left_ = memory(); }
 
   // Autograd then reports a backward pass that comes after the switch.
   void bump_version() {
@@ -140,11 +147,11 @@ class TwoBuffers {
   }
 
   at::Tensor parameter_;
-  at::Tensor second_;              // hidden: the last sample; shown and switched: the mean
-  at::Tensor copied_mean_;         // copying route: the mean while a sample is shown
-  at::Tensor as_it_was_;           // alias of the parameter as it was at `prepare`
-  const void* address_ = nullptr;  // of the parameter's first element, as left by the last call
-  size_t bytes_ = 0;               // while shown: size of the parameter's storage at `show`
+  at::Tensor second_;                  // hidden: the last sample; shown and switched: the mean
+  at::Tensor copied_mean_;             // copying route: the mean while a sample is shown
+  at::Tensor as_it_was_;               // alias of the parameter as it was at `prepare`
+  const void* memory_left_ = nullptr;  // of the parameter's storage, after the last call
+  size_t bytes_ = 0;                   // while shown: size of the parameter's storage at `show`
   bool switches_ = false;
   bool shown_ = false;
 };
