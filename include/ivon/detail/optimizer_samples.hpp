@@ -4,6 +4,7 @@
 #pragma once
 
 #include <ivon/optimizer.hpp>
+#include <ivon/version.hpp>
 
 IVON_NAMESPACE_BEGIN
 

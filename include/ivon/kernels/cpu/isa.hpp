@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <ivon/version.hpp>
 #include <stdexcept>
 #include <string>
 
@@ -22,8 +23,6 @@
 #endif
 #if defined(__GNUC__) && defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
 #include <arm_neon.h>
-
-#include <ivon/version.hpp>
 #define IVON_NEON 1
 #else
 #define IVON_NEON 0

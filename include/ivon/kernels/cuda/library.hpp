@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <ivon/version.hpp>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,6 @@
 #define IVON_HAS_DLOPEN 0
 #else
 #include <dlfcn.h>
-
-#include <ivon/version.hpp>
 #define IVON_HAS_DLOPEN 1
 #endif
 
