@@ -355,6 +355,26 @@ TEST(SampleOnStep, TwoOptimizersDoNotTakeEachOthersSampleForTheMean) {
   EXPECT_TRUE(same_bits(weight, torch::ones({40})));
 }
 
+TEST(SampleOnStep, AScopeOfTheMeanThatEndsInsideAPredictionLeavesItShown) {
+  const OneThread one_thread;
+  auto weight = torch::ones({40}).requires_grad_();
+  for (const bool evaluating : {false, true}) {
+    IVON optimizer({weight}, options(true));
+    if (evaluating) optimizer.eval();
+    torch::NoGradGuard no_grad;
+    auto mean = optimizer.mean_params();
+    {
+      const auto sample = optimizer.sampled_params();
+      const auto shown = weight.detach().clone();
+      mean.restore();
+      EXPECT_TRUE(same_bits(weight, shown));
+      EXPECT_TRUE(same_bits(optimizer.mean(weight), torch::ones({40})));
+    }
+    optimizer.eval();
+    EXPECT_TRUE(same_bits(weight, torch::ones({40})));
+  }
+}
+
 TEST(SampleOnStep, ZerosInPlaceAreNoGradients) {
   const OneThread one_thread;
   Pair<> run;

@@ -88,9 +88,10 @@ class ResidentSample {
     ++mean_needed_;
     settle();
   }
-  void release_mean() {
+  /// `scope_shown`: a scope shows a prediction now, and its end settles what follows.
+  void release_mean(bool scope_shown) {
     --mean_needed_;
-    settle();
+    if (!scope_shown) settle();
   }
 
   /// Shows the sample or the mean, whichever is wanted.

@@ -103,7 +103,7 @@ class SamplingCore {
   /// Ends what resident().need_mean() began. Does not throw.
   void end_mean() noexcept {
     const OneCaller::PatientCall call(caller_, "the end of a scope of the mean");
-    guarded([&] { resident_.release_mean(); });
+    guarded([&] { resident_.release_mean(live_.has_value()); });
   }
 
   /// What report_damage() would report is no longer true.

@@ -70,6 +70,7 @@ class TwoBuffers {
   /// has its old storage and shape with the mean back then, or, when the storage itself was
   /// resized, the mean in a storage of its own.
   bool restore(bool written) noexcept {
+    if (!shown_) return true;
     try {
       const bool resized = as_it_was_.storage().nbytes() != bytes_;
       const bool intact = !resized && as_it_was();
