@@ -98,6 +98,23 @@ TEST(SharedMemory, ColumnsOfOneMatrixAreLegal) {
   EXPECT_TRUE(same_bits(matrix.select(1, 2), torch::zeros({5})));
 }
 
+TEST(SharedMemory, SlicesOfOneStorageMayComeInSeveralGroups) {
+  using torch::optim::OptimizerParamGroup;
+  auto storage = torch::zeros({24});
+  const auto slice = [&](int64_t from) { return storage.narrow(0, from, 6).requires_grad_(); };
+  for (const bool on_step : {false, true}) {
+    auto a = slice(0), b = slice(6), c = slice(12);
+    IVON optimizer({a}, options(on_step));
+    optimizer.add_param_group(OptimizerParamGroup({b, c}));
+    IVON_EXPECT_ERROR(optimizer.add_param_group(OptimizerParamGroup({slice(17)})),
+                      "are distinct tensors that overlap in memory");
+    EXPECT_EQ(optimizer.param_groups().size(), 2U) << "refused before anything changed";
+    optimizer.param_groups()[1].params() = {b};
+    optimizer.add_param_group(OptimizerParamGroup({slice(14)}));  // in the place of one that left
+    optimizer.eval();
+  }
+}
+
 TEST(SharedMemory, NegatedParametersAreRefused) {
   auto z = torch::complex(ramp(4), ramp(4)).detach();
   auto negated = torch::imag(z.conj()).requires_grad_();

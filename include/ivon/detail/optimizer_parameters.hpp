@@ -57,22 +57,16 @@ void IVON<E>::add_groups(const std::vector<torch::optim::OptimizerParamGroup>& g
   }
   auto refs = detail::flattened(
       detail::list_parameters(groups, first, static_cast<int64_t>(table().refs().size())));
-  std::vector<detail::ParameterRef> neighbours = refs;
   for (const detail::ParameterRef& ref : refs) {
     if (const auto earlier = table().place_of(ref.tensor, param_groups_)) {
       detail::refuse_second_group(*earlier, ref.group);
     }
     detail::check_parameter(ref);
-    table().find_on_storage(ref.tensor, neighbours);
   }
   core().refuse_shown_elsewhere(refs);
-  if (resident().enabled()) {
-    neighbours = table().refs();
-    neighbours.insert(neighbours.end(), refs.begin(), refs.end());
-  }
-  detail::check_overlaps(neighbours);
+  detail::check_overlaps(table().with_neighbours(refs, param_groups_));
 
-  param_groups_.reserve(first + groups.size());
+  if (first == 0) param_groups_.reserve(groups.size());
   for (size_t g = 0; g < groups.size(); ++g) {
     // The base of some versions replaces a third-party group's options by the defaults.
     Optimizer::add_param_group(torch::optim::OptimizerParamGroup(groups[g].params()));

@@ -12,6 +12,7 @@
 #include <ivon/version.hpp>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -46,12 +47,23 @@ class ParameterTable {
     return slot->ref;
   }
 
-  /// The tensors of slots whose storage, when they were seen first, was that of `tensor`.
-  void find_on_storage(const at::Tensor& tensor, std::vector<ParameterRef>& found) const {
-    const auto slots = on_storage_.find(tensor.storage().unsafeGetStorageImpl());
-    if (slots == on_storage_.end()) return;
-    IVON_DETAIL_COUNT(slots->second.size());
-    for (const ParameterSlot* slot : slots->second) found.push_back(slot->ref);
+  /// `added`, none of which the groups list yet, and the parameters of the groups whose storage,
+  /// when they were seen first, was that of one of them. Parameters that share memory in another
+  /// way are found before the next sample.
+  std::vector<ParameterRef> with_neighbours(const std::vector<ParameterRef>& added,
+                                            const ParamGroups& groups) {
+    std::vector<ParameterRef> refs = added;
+    std::unordered_set<const void*> looked_at;
+    for (const ParameterRef& ref : added) {
+      const void* storage = ref.tensor.storage().unsafeGetStorageImpl();
+      const auto slots = on_storage_.find(storage);
+      if (slots == on_storage_.end() || !looked_at.insert(storage).second) continue;
+      IVON_DETAIL_COUNT(slots->second.size());
+      for (const ParameterSlot* slot : slots->second) {
+        if (const auto place = place_of(slot->ref.tensor, groups)) refs.push_back(*place);
+      }
+    }
+    return refs;
   }
 
   /// Takes the parameters of all groups in place of those that were listed before.
