@@ -13,6 +13,8 @@ namespace detail {
 
 class OneCaller {
  public:
+  struct WaitForOthers {};
+
   /// Holds the optimizer for one call. Calls nest within a thread, as in a closure of step().
   class Call {
    public:
@@ -25,6 +27,14 @@ class OneCaller {
                   " of the same optimizer; use an optimizer and its model from one thread at a "
                   "time, and predict in another thread with a copy of both (docs/threads.md)");
     }
+    /// For the end of a guard's life, which cannot throw: waits until no other thread is inside.
+    Call(OneCaller& caller, const char* name, WaitForOthers) noexcept
+        : caller_(caller), outermost_(caller.enter(name)) {
+      while (!outermost_ && !caller.is_mine()) {
+        std::this_thread::yield();
+        outermost_ = caller.enter(name);
+      }
+    }
     ~Call() {
       if (outermost_) caller_.leave();
     }
@@ -34,23 +44,6 @@ class OneCaller {
    private:
     OneCaller& caller_;
     bool outermost_;
-  };
-
-  /// As Call, for the end of a guard's life, which cannot throw: waits for the other thread.
-  class PatientCall {
-   public:
-    PatientCall(OneCaller& caller, const char* name) noexcept : caller_(caller) {
-      while (!(outermost_ = caller.enter(name)) && !caller.is_mine()) std::this_thread::yield();
-    }
-    ~PatientCall() {
-      if (outermost_) caller_.leave();
-    }
-    PatientCall(const PatientCall&) = delete;
-    PatientCall& operator=(const PatientCall&) = delete;
-
-   private:
-    OneCaller& caller_;
-    bool outermost_ = false;
   };
 
  private:

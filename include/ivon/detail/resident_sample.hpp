@@ -246,8 +246,8 @@ class ResidentSample {
     job.add(drawn.posterior(), theta, drawn.drawing);
     job.run();
     const at::Tensor differs = param.ne(theta);
-    if (!differs.any()
-             .item<bool>()) {  // the very same values, as a checkpoint of this moment has them
+    if (!differs.any().item<bool>()) {
+      // The very same values were written, as a checkpoint of this moment holds them.
       hide(drawn);
       return {};
     }

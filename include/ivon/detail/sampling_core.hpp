@@ -84,7 +84,7 @@ class SamplingCore {
   /// not throw; what should be known is said by the next call (`report_damage`).
   void end_scope(bool drop) noexcept {
     if (!live_) return;
-    const OneCaller::PatientCall call(caller_, "the end of a sample's scope");
+    const OneCaller::Call call(caller_, "the end of a sample's scope", OneCaller::WaitForOthers());
     guarded([&] {
       const PlainTensors plain;
       for (DrawnParameter& drawn : live_->parameters) {
@@ -102,7 +102,8 @@ class SamplingCore {
 
   /// Ends what resident().need_mean() began. Does not throw.
   void end_mean() noexcept {
-    const OneCaller::PatientCall call(caller_, "the end of a scope of the mean");
+    const OneCaller::Call call(caller_, "the end of a scope of the mean",
+                               OneCaller::WaitForOthers());
     guarded([&] { resident_.release_mean(live_.has_value()); });
   }
 
