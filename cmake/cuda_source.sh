@@ -6,13 +6,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/../include/ivon/kernels"
 
+# The list of coefficients on one line, for the places that include it.
+coefficients=$(grep '^IVON_COEFFICIENT' coefficient_list.inl | tr '\n' ' ')
+
 # text <file>...: the files as raw string literals, without comments of whole lines and directives that NVRTC has no use
 # for; #line keeps the places in its messages.
 text() {
   local file
   for file in "$@"; do
     printf 'R"ivon(\n#line 1 "ivon/kernels/%s"\n' "$file"
-    sed -e 's,^ *//.*,,' -e '/^#include/s/.*//' -e '/^#pragma once/s/.*//' "$file" | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}'
+    sed -e 's,^ *//.*,,' -e "s|^#include <ivon/kernels/coefficient_list.inl>|$coefficients|" -e '/^#include/s/.*//' -e '/^#pragma once/s/.*//' "$file" | sed -e :a -e '/^\n*$/{$d;N;ba' -e '}'
     printf ')ivon"\n'
   done
 }
@@ -46,7 +49,7 @@ using uint64_t = unsigned long long;
 TEXT
 text coefficients.hpp noise_key.hpp tasks.hpp cuda/records.hpp
 printf 'R"ivon(\nnamespace ivon::detail::cuda {\n)ivon"\n'
-text cuda/element.inl half.inl math.inl box_muller.inl cuda/passes.inl cuda/service.inl
+text cuda/pack_single.inl half.inl math.inl estimators.inl box_muller.inl quad_noise.inl cuda/passes.inl cuda/service.inl
 printf 'R"ivon(\n}\n)ivon"\n'
 text cuda/entries.inl
 cat <<'TEXT'

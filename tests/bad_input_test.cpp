@@ -14,7 +14,7 @@ using ivon_test::message_of;
 using ivon_test::same_bits;
 using torch::optim::OptimizerParamGroup;
 
-IVONOptions options() { return IVONOptions(0.1).ess(1000); }
+IVONOptions usual_options() { return IVONOptions(0.1).ess(1000); }
 
 torch::Tensor parameter(at::IntArrayRef shape, at::ScalarType dtype = at::kFloat) {
   return torch::randn(shape, torch::dtype(at::kDouble)).to(dtype).requires_grad_();
@@ -35,17 +35,17 @@ TEST(BadInput, OptionsAtConstruction) {
   EXPECT_EQ(message_of([] { IVON optimizer({parameter({2})}, IVONOptions(0.1)); }),
             "ivon: ess must be > 0, got 0; set it to the number of training examples: "
             "ivon::IVONOptions(0.1).ess(60'000)");
-  EXPECT_EQ(message_of([] { IVON optimizer({parameter({2})}, options().lr(-1)); }),
+  EXPECT_EQ(message_of([] { IVON optimizer({parameter({2})}, usual_options().lr(-1)); }),
             "ivon: lr must be finite and >= 0, got -1; a good start is 0.1");
   EXPECT_EQ(message_of([] {
-              IVON optimizer({parameter({2})}, options().sample_on_step(true).mc_samples(2));
+              IVON optimizer({parameter({2})}, usual_options().sample_on_step(true).mc_samples(2));
             }),
             "ivon: mc_samples must be 1 with sample_on_step, got 2; write the standard loop for "
             "several samples a step");
 }
 
 TEST(BadInput, OptionsOfAGroup) {
-  IVON optimizer({parameter({2})}, options());
+  IVON optimizer({parameter({2})}, usual_options());
   EXPECT_EQ(message_of([&] {
               optimizer.add_param_group(group({parameter({2})}, IVONOptions().hess_init(0)));
             }),
@@ -72,7 +72,7 @@ TEST(BadInput, OptionsOfAGroup) {
 
 TEST(BadInput, OptionsWrittenLater) {
   auto weight = parameter({2});
-  IVON optimizer({weight}, options());
+  IVON optimizer({weight}, usual_options());
   sample_with_gradients(optimizer, {weight});
   const auto before = weight.detach().clone();
   auto& live = static_cast<IVONOptions&>(optimizer.param_groups()[0].options());
@@ -92,7 +92,7 @@ TEST(BadInput, TensorInTwoGroups) {
   auto shared = parameter({2, 3});
   EXPECT_EQ(
       message_of([&] {
-        IVON optimizer({group({parameter({1}), shared}, {}), group({shared}, {})}, options());
+        IVON optimizer({group({parameter({1}), shared}, {}), group({shared}, {})}, usual_options());
       }),
       "ivon: parameter 1 (group 0, shape [2, 3]) is in group 1 too; list it in one group only");
 }
@@ -102,40 +102,42 @@ TEST(BadInput, OverlappingTensors) {
   auto whole = base.detach().requires_grad_();
   auto rows = base.detach().narrow(0, 1, 2).requires_grad_();
   EXPECT_EQ(message_of([&] {
-              IVON optimizer({whole, rows}, options());
+              IVON optimizer({whole, rows}, usual_options());
             }),
             "ivon: parameter 0 (group 0, shape [4, 4]) and parameter 1 (group 0, shape [2, 4]) are "
             "distinct tensors that overlap in memory; pass the one that holds both");
   // Interleaved columns share a stretch of memory, but no element.
   auto left = base.detach().narrow(1, 0, 2).requires_grad_();
   auto right = base.detach().narrow(1, 2, 2).requires_grad_();
-  EXPECT_EQ(message_of([&] { IVON optimizer({left, right}, options()); }), "");
+  EXPECT_EQ(message_of([&] { IVON optimizer({left, right}, usual_options()); }), "");
 }
 
 TEST(BadInput, TensorsThatCannotBeTrained) {
   EXPECT_EQ(message_of([] {
-              IVON optimizer({parameter({1}), torch::Tensor()}, options());
+              IVON optimizer({parameter({1}), torch::Tensor()}, usual_options());
             }),
             "ivon: parameter 1 (group 0) is an undefined tensor; pass initialised parameters");
   EXPECT_EQ(
       message_of([] {
-        IVON optimizer({parameter({1}), parameter({2}) * 2}, options());
+        IVON optimizer({parameter({1}), parameter({2}) * 2}, usual_options());
       }),
       "ivon: parameter 1 (group 0, shape [2]) must be a leaf, but it is the result of an "
       "operation; pass the tensor it was made from, or detach() it and call requires_grad_()");
-  EXPECT_EQ(message_of([] { IVON optimizer({torch::zeros({2}, torch::kLong)}, options()); }),
+  EXPECT_EQ(message_of([] { IVON optimizer({torch::zeros({2}, torch::kLong)}, usual_options()); }),
             "ivon: parameter 0 (group 0, shape [2]) must be float32, float64, bfloat16 or float16, "
             "got Long; leave it out of the optimizer");
+  EXPECT_EQ(message_of(
+                [] { IVON optimizer({torch::zeros({2}, torch::kComplexFloat)}, usual_options()); }),
+            "ivon: parameter 0 (group 0, shape [2]) must be float32, float64, bfloat16 or float16, "
+            "got ComplexFloat; leave it out of the optimizer");
   EXPECT_EQ(
-      message_of([] { IVON optimizer({torch::zeros({2}, torch::kComplexFloat)}, options()); }),
-      "ivon: parameter 0 (group 0, shape [2]) must be float32, float64, bfloat16 or float16, "
-      "got ComplexFloat; leave it out of the optimizer");
-  EXPECT_EQ(
-      message_of([] { IVON optimizer({torch::eye(2).to_sparse().requires_grad_()}, options()); }),
+      message_of(
+          [] { IVON optimizer({torch::eye(2).to_sparse().requires_grad_()}, usual_options()); }),
       "ivon: parameter 0 (group 0, shape [2, 2]) must be dense, got layout Sparse; keep sparse "
       "parameters with another optimizer");
   EXPECT_EQ(message_of([] {
-              IVON optimizer({torch::zeros({1}).expand({3}).detach().requires_grad_()}, options());
+              IVON optimizer({torch::zeros({1}).expand({3}).detach().requires_grad_()},
+                             usual_options());
             }),
             "ivon: parameter 0 (group 0, shape [3]) must have a memory location for each element, "
             "got strides [0]; clone() it");
@@ -144,7 +146,7 @@ TEST(BadInput, TensorsThatCannotBeTrained) {
 TEST(BadInput, ForeignAndFrozenTensors) {
   auto weight = parameter({2});
   auto frozen = torch::zeros({3});
-  IVON optimizer({weight, frozen}, options());
+  IVON optimizer({weight, frozen}, usual_options());
   const std::string foreign =
       "ivon: the tensor is no parameter of this optimizer; pass one that a parameter group lists";
   EXPECT_EQ(message_of([&] { optimizer.param_state(torch::zeros({2})); }), foreign);
@@ -160,7 +162,7 @@ TEST(BadInput, ForeignAndFrozenTensors) {
 
 TEST(BadInput, ParameterChangedAfterItsStateExists) {
   auto weight = parameter({2, 2});
-  IVON optimizer({weight}, options());
+  IVON optimizer({weight}, usual_options());
   { auto sample = optimizer.sampled_params(); }
   weight.set_data(torch::zeros({2, 2}, torch::kDouble));
   EXPECT_EQ(message_of([&] { auto sample = optimizer.sampled_params(); }),
@@ -180,7 +182,7 @@ TEST(BadInput, ParameterReplacedInsideAScope) {
       "sampled_params(), and with sample_on_step before the optimizer is built";
   auto weight = parameter({4});
   const auto mean = weight.detach().clone();
-  IVON optimizer({weight}, options());
+  IVON optimizer({weight}, usual_options());
   {
     auto sample = optimizer.sampled_params();
     weight.mutable_grad() = torch::ones({4});
@@ -196,7 +198,7 @@ TEST(BadInput, ParameterReplacedInsideAScope) {
 
 TEST(BadInput, SparseGradients) {
   torch::nn::Embedding embedding(torch::nn::EmbeddingOptions(5, 2).sparse(true));
-  IVON optimizer(embedding->parameters(), options());
+  IVON optimizer(embedding->parameters(), usual_options());
   const auto before = embedding->weight.detach().clone();
   {
     auto sample = optimizer.sampled_params();
@@ -211,7 +213,7 @@ TEST(BadInput, SparseGradients) {
 
 TEST(BadInput, GradientsThatDoNotFit) {
   auto weight = parameter({2, 3});
-  IVON optimizer({weight}, options());
+  IVON optimizer({weight}, usual_options());
   const auto before = weight.detach().clone();
   const auto message_for = [&](const torch::Tensor& gradient) {
     {
@@ -239,7 +241,7 @@ TEST(BadInput, GradientsOfOtherStridesAreFine) {
   auto twin = weight.detach().clone().requires_grad_();
   const auto gradient = torch::randn({3, 2}).t();
   const auto train = [&](torch::Tensor& tensor, const torch::Tensor& grad) {
-    IVON optimizer({tensor}, options());
+    IVON optimizer({tensor}, usual_options());
     optimizer.manual_seed(1);
     {
       auto sample = optimizer.sampled_params();
@@ -254,7 +256,7 @@ TEST(BadInput, GradientsOfOtherStridesAreFine) {
 
 TEST(BadInput, GradientsGoneBeforeTheyWereRead) {
   auto weight = parameter({2});
-  IVON optimizer({weight}, options());
+  IVON optimizer({weight}, usual_options());
   sample_with_gradients(optimizer, {weight});
   weight.mutable_grad() = torch::Tensor();  // what model->zero_grad() does
   EXPECT_EQ(
@@ -266,7 +268,7 @@ TEST(BadInput, GradientsGoneBeforeTheyWereRead) {
 
 TEST(BadInput, GradientsAddedToThoseOfAnEarlierSample) {
   auto weight = parameter({2});
-  IVON optimizer({weight}, options());
+  IVON optimizer({weight}, usual_options());
   const auto backward = [&] { (weight * 2).sum().backward(); };
   {
     auto sample = optimizer.sampled_params();
@@ -284,7 +286,7 @@ TEST(BadInput, GradientsAddedToThoseOfAnEarlierSample) {
 
 TEST(BadInput, StepWithoutASample) {
   auto weight = parameter({2});
-  IVON optimizer({weight}, options());
+  IVON optimizer({weight}, usual_options());
   const std::string message =
       "ivon: step() needs a sample with gradients, got none since the last step; compute the loss "
       "and call backward() inside { auto sample = optimizer.sampled_params(); ... }, pass a "
@@ -304,7 +306,7 @@ TEST(BadInput, StepWithoutASample) {
 
 TEST(BadInput, CallsInsideAScope) {
   auto weight = parameter({2});
-  IVON optimizer({weight}, options());
+  IVON optimizer({weight}, usual_options());
   const auto mean = weight.detach().clone();
   std::stringstream stream;
   torch::serialize::OutputArchive archive;
@@ -343,7 +345,7 @@ TEST(BadInput, CallsInsideAScope) {
 
 TEST(BadInput, SaveWhileASampleIsPending) {
   auto weight = parameter({2});
-  IVON optimizer({weight}, options());
+  IVON optimizer({weight}, usual_options());
   sample_with_gradients(optimizer, {weight});
   torch::serialize::OutputArchive archive;
   const std::string message =
@@ -356,7 +358,7 @@ TEST(BadInput, SaveWhileASampleIsPending) {
 }
 
 TEST(BadInput, MovedFromOptimizer) {
-  IVON optimizer({parameter({2})}, options());
+  IVON optimizer({parameter({2})}, usual_options());
   IVON moved = std::move(optimizer);
   EXPECT_EQ(
       message_of([&] { (void)optimizer.sampled_params(); }),  // NOLINT(bugprone-use-after-move)

@@ -10,7 +10,9 @@
 #include <fstream>
 #include <ivon/kernels/cuda/runtime.hpp>
 #include <regex>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -29,6 +31,10 @@ class CudaCompile : public ::testing::Test {
   Nvrtc nvrtc;
 };
 
+#define IVON_QUOTED(name) #name,
+constexpr const char* kEstimators[] = {IVON_DETAIL_ESTIMATORS(IVON_QUOTED)};
+#undef IVON_QUOTED
+
 struct Usage {
   int registers = -1, spilled_bytes = -1;
 };
@@ -46,35 +52,35 @@ Usage usage_of(const std::string& log, const std::string& kernel) {
 // a multiprocessor: 128 registers, one block for float64. Sampling and accumulating float32 stay at
 // four blocks (64), and float32 updates well below 128, so that a change that costs registers is
 // seen. Measured: 102 and 56 for float32, 128 for float64, 124 for halves.
-int register_bound(Entry entry, Element element) {
-  const bool updates = entry == Entry::kUpdate || entry == Entry::kStep;
-  if (element == Element::kFloat64) return 144;
-  if (element != Element::kFloat32) return 128;
+int register_bound(EntryPoint entry, Dtype dtype) {
+  const bool updates = entry == EntryPoint::kUpdate || entry == EntryPoint::kStep;
+  if (dtype == Dtype::kFloat64) return 144;
+  if (dtype != Dtype::kFloat32) return 128;
   return updates ? 108 : 64;
 }
 
 TEST_F(CudaCompile, EveryModuleForEveryGeneration) {
   for (const char* architecture : {"sm_75", "sm_80", "sm_90", "sm_100"}) {
-    for (const Element element :
-         {Element::kFloat32, Element::kFloat64, Element::kBFloat16, Element::kFloat16}) {
-      for (const FusedEstimate estimate : {FusedEstimate::kPrice, FusedEstimate::kGradSquared}) {
+    for (const Dtype dtype :
+         {Dtype::kFloat32, Dtype::kFloat64, Dtype::kBFloat16, Dtype::kFloat16}) {
+      for (const char* estimator : kEstimators) {
         std::string log;
-        compile(nvrtc, {true, element, estimate}, architecture, log, {"--ptxas-options=-v"});
-        for (const Entry entry :
-             {Entry::kSample, Entry::kAccumulate, Entry::kUpdate, Entry::kStep}) {
+        compile(nvrtc, {true, dtype, estimator}, architecture, log, {"--ptxas-options=-v"});
+        for (const EntryPoint entry : {EntryPoint::kSample, EntryPoint::kAccumulate,
+                                       EntryPoint::kUpdate, EntryPoint::kStep}) {
           const Usage usage = usage_of(log, entry_name(entry));
           EXPECT_EQ(usage.spilled_bytes, 0) << entry_name(entry) << " for " << architecture;
           EXPECT_GT(usage.registers, 0) << entry_name(entry) << " for " << architecture;
-          EXPECT_LE(usage.registers, register_bound(entry, element))
-              << entry_name(entry) << ", element " << static_cast<int>(element) << ", estimate "
-              << static_cast<int>(estimate) << ", " << architecture;
+          EXPECT_LE(usage.registers, register_bound(entry, dtype))
+              << entry_name(entry) << ", dtype " << static_cast<int>(dtype) << ", " << estimator
+              << ", " << architecture;
         }
       }
     }
     std::string log;
     compile(nvrtc, {}, architecture, log, {"--ptxas-options=-v"});
-    for (const Entry entry :
-         {Entry::kWritePage, Entry::kListChunks, Entry::kCountUpdates, Entry::kFill}) {
+    for (const EntryPoint entry : {EntryPoint::kWritePage, EntryPoint::kListChunks,
+                                   EntryPoint::kCountUpdates, EntryPoint::kFill}) {
       const Usage usage = usage_of(log, entry_name(entry));
       EXPECT_EQ(usage.spilled_bytes, 0) << entry_name(entry) << " for " << architecture;
       EXPECT_GT(usage.registers, 0) << entry_name(entry) << " for " << architecture;
@@ -93,14 +99,32 @@ TEST(CudaCompileOldest, EveryModule) {
   for (const char* architecture : {"sm_60", "sm_70", "sm_90"}) {
     std::string log;
     compile(nvrtc, {}, architecture, log);
-    for (const Element element :
-         {Element::kFloat32, Element::kFloat64, Element::kBFloat16, Element::kFloat16}) {
-      for (const FusedEstimate estimate : {FusedEstimate::kPrice, FusedEstimate::kGradSquared}) {
-        compile(nvrtc, {true, element, estimate}, architecture, log, {"--ptxas-options=-v"});
+    for (const Dtype dtype :
+         {Dtype::kFloat32, Dtype::kFloat64, Dtype::kBFloat16, Dtype::kFloat16}) {
+      for (const char* estimator : kEstimators) {
+        compile(nvrtc, {true, dtype, estimator}, architecture, log, {"--ptxas-options=-v"});
         EXPECT_EQ(usage_of(log, "ivon_step").spilled_bytes, 0) << architecture;
       }
     }
   }
+}
+
+// Every dtype and estimator is a module of its own; a name that two of them had would make one run
+// the other's kernels.
+TEST(CudaCompileNames, NoTwoModulesHaveOneName) {
+  std::set<ModuleName> names = {ModuleName{}};
+  std::set<std::vector<std::string>> options = {ModuleName{}.options()};
+  size_t modules = 1;
+  for (const Dtype dtype : {Dtype::kFloat32, Dtype::kFloat64, Dtype::kBFloat16, Dtype::kFloat16}) {
+    for (const char* estimator : kEstimators) {
+      const ModuleName name = Kernel{EntryPoint::kStep, dtype, estimator}.module();
+      names.insert(name);
+      options.insert(name.options());
+      ++modules;
+    }
+  }
+  EXPECT_EQ(names.size(), modules);
+  EXPECT_EQ(options.size(), modules);
 }
 
 // Printed, not judged: the time is the machine's.
@@ -108,8 +132,7 @@ TEST_F(CudaCompile, TimeOfTheFirstUse) {
   const auto begin = std::chrono::steady_clock::now();
   std::string log;
   EXPECT_FALSE(compile(nvrtc, {}, "sm_90", log).empty());
-  EXPECT_FALSE(
-      compile(nvrtc, {true, Element::kFloat32, FusedEstimate::kPrice}, "sm_90", log).empty());
+  EXPECT_FALSE(compile(nvrtc, {true, Dtype::kFloat32, "PriceEstimator"}, "sm_90", log).empty());
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   std::printf("first use of a float32 model on sm_90: %.2f s to compile\n", seconds.count());
 }
@@ -133,7 +156,7 @@ TEST_F(CudaCompile, ArchitectureOfADevice) {
 TEST_F(CudaCompile, ErrorsSayWhatTheCompilerSays) {
   std::string log;
   try {
-    compile(nvrtc, {}, "sm_90", log, {"-DIVON_ELEMENT=none"});
+    compile(nvrtc, {}, "sm_90", log, {"-DIVON_DTYPE=none"});
     FAIL() << "no error";
   } catch (const std::runtime_error& error) {
     const std::string said = error.what();

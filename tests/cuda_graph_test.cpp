@@ -13,7 +13,7 @@ using ivon::IVONOptions;
 using ivon_test::HostRuntime;
 using ivon_test::same_bits;
 
-IVONOptions options() {
+IVONOptions graph_options() {
   return IVONOptions(0.05).ess(1000).hess_init(0.1).beta2(0.99).capturable(true);
 }
 
@@ -123,23 +123,25 @@ std::vector<at::Tensor> run(const IVONOptions& with, bool captured) {
   return all;
 }
 
-TEST(CudaGraph, ReplaysAreIterations) { expect_same(run(options(), false), run(options(), true)); }
+TEST(CudaGraph, ReplaysAreIterations) {
+  expect_same(run(graph_options(), false), run(graph_options(), true));
+}
 
 TEST(CudaGraph, ReplaysAreIterationsInOnePass) {
-  const IVONOptions with = options().sample_on_step(true);
+  const IVONOptions with = graph_options().sample_on_step(true);
   expect_same(run(with, false), run(with, true));
 }
 
 TEST(CudaGraph, CapturableChangesNothing) {
-  expect_same(run(options(), false), run(options().capturable(false), false));
-  expect_same(run(options().sample_on_step(true), false),
-              run(options().sample_on_step(true).capturable(false), false));
+  expect_same(run(graph_options(), false), run(graph_options().capturable(false), false));
+  expect_same(run(graph_options().sample_on_step(true), false),
+              run(graph_options().sample_on_step(true).capturable(false), false));
 }
 
 TEST(CudaGraph, ReplaysAreSaved) {
   std::string archives[2];
   for (const bool captured : {false, true}) {
-    Training training(options());
+    Training training(graph_options());
     for (int i = 0; i < 2; ++i) training.iterate();
     if (captured) {
       training.host.begin_capture();
@@ -153,7 +155,7 @@ TEST(CudaGraph, ReplaysAreSaved) {
   // Resumed without a graph, both go the same way.
   std::vector<std::vector<at::Tensor>> results;
   for (const std::string& archive : archives) {
-    Training training(options().capturable(false));
+    Training training(graph_options().capturable(false));
     std::stringstream file(archive);
     torch::serialize::InputArchive in;
     in.load_from(file);
@@ -169,7 +171,7 @@ TEST(CudaGraph, ReplaysAreSaved) {
 }
 
 TEST(CudaGraph, LaunchesOfAnIteration) {
-  Training training(options());
+  Training training(graph_options());
   for (int i = 0; i < 3; ++i) training.iterate();
   training.host.launches.clear();
   training.iterate();
@@ -179,7 +181,7 @@ TEST(CudaGraph, LaunchesOfAnIteration) {
 }
 
 TEST(CudaGraph, PredictionsHaveTheirOwnNoise) {
-  Training training(options());
+  Training training(graph_options());
   training.iterate();
   const float* shown = nullptr;
   std::vector<std::vector<float>> samples;
@@ -202,7 +204,7 @@ TEST(CudaGraph, PredictionsHaveTheirOwnNoise) {
 TEST(CudaGraph, AFailureAfterReplaysLosesNothing) {
   std::vector<std::vector<at::Tensor>> results;
   for (const bool fails : {false, true}) {
-    Training training(options().sample_on_step(true));
+    Training training(graph_options().sample_on_step(true));
     for (int i = 0; i < 2; ++i) training.iterate();
     training.host.begin_capture();
     training.iterate();
@@ -224,7 +226,7 @@ TEST(CudaGraph, AFailureAfterReplaysLosesNothing) {
 // --- errors -------------------------------------------------------------------------------------
 
 TEST(CudaGraph, CapturingNeedsCapturable) {
-  Training training(options().capturable(false));
+  Training training(graph_options().capturable(false));
   training.iterate();
   const at::Tensor before = training.params[1].detach().clone();
   training.host.begin_capture();
@@ -235,7 +237,7 @@ TEST(CudaGraph, CapturingNeedsCapturable) {
 }
 
 TEST(CudaGraph, CapturingNeedsState) {
-  Training training(options());
+  Training training(graph_options());
   training.host.begin_capture();
   IVON_EXPECT_ERROR(training.iterate(), "run one iteration before capturing");
   training.host.end_capture();
@@ -243,7 +245,7 @@ TEST(CudaGraph, CapturingNeedsState) {
 }
 
 TEST(CudaGraph, CapturingNeedsAStep) {
-  Training training(options());
+  Training training(graph_options());
   {
     const at::NoGradGuard no_grad;
     auto prediction = training.optimizer->sampled_params();  // makes the state
@@ -254,7 +256,7 @@ TEST(CudaGraph, CapturingNeedsAStep) {
 }
 
 TEST(CudaGraph, CapturingNeedsTheRateOfTheDevice) {
-  Training training(options());
+  Training training(graph_options());
   training.iterate();
   static_cast<IVONOptions&>(training.optimizer->param_groups()[0].options()).lr() = 0.3;
   training.host.begin_capture();
@@ -263,7 +265,7 @@ TEST(CudaGraph, CapturingNeedsTheRateOfTheDevice) {
 }
 
 TEST(CudaGraph, GroupsAgreeOnCapturable) {
-  Training training(options());
+  Training training(graph_options());
   const at::Tensor more = torch::zeros({3}).requires_grad_();
   IVON_EXPECT_ERROR(training.optimizer->add_param_group(torch::optim::OptimizerParamGroup(
                         {more}, std::make_unique<IVONOptions>(IVONOptions(0.1).capturable(false)))),

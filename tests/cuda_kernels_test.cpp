@@ -11,7 +11,7 @@ namespace {
 
 using namespace ivon_test;
 using ivon::detail::cuda::Chunk;
-using ivon::detail::cuda::Entry;
+using ivon::detail::cuda::EntryPoint;
 using ivon::detail::cuda::kChunk;
 using ivon::detail::cuda::Launch;
 using ivon::detail::cuda::Task;
@@ -22,15 +22,15 @@ HostRuntime& host() {
   return runtime;
 }
 
-// Launches one pass over several parameters of one element type, as the dispatcher does.
-template <FusedEstimate estimate>
-void run(Entry entry, std::vector<Work> works) {
+// Launches one pass over several parameters of one dtype, as the dispatcher does.
+template <class Estimator>
+void run(EntryPoint entry, std::vector<Work> works) {
   std::vector<Task> tasks;
   std::vector<const void*> gradients;
   Launch launch{};
   int64_t chunks = 0;
   for (Work& work : works) {
-    work.task.set = 0;
+    work.task.shared = 0;
     work.task.aligned = aligned(work) ? 1 : 0;
     work.task.first_chunk = chunks;
     chunks += ivon::detail::cuda::chunks_of(work.task.count);
@@ -40,33 +40,34 @@ void run(Entry entry, std::vector<Work> works) {
   std::vector<Chunk> list(static_cast<size_t>(chunks));
   const ivon::detail::cuda::Listing listing{tasks.data(), static_cast<int64_t>(tasks.size()),
                                             list.data(), chunks};
-  host().launch({Entry::kListChunks}, {}, chunks / 256 + 1, &listing);
+  host().launch({EntryPoint::kListChunks}, {}, chunks / 256 + 1, &listing);
   launch.tasks = tasks.data();
   launch.gradients = gradients.data();
   launch.chunks = list.data();
-  launch.sets[0] = works.front().shared;
-  host().launch({entry, works.front().element, estimate}, {}, chunks, &launch);
+  launch.shared[0] = works.front().shared;
+  host().launch({entry, works.front().dtype, ivon::detail::kCudaEstimator<Estimator>}, {}, chunks,
+                &launch);
 }
 
-template <FusedEstimate estimate>
+template <class Estimator>
 int64_t update(const Parameter& p, const UpdateCoefficients& c, StatisticFrom from,
                double samples = 1) {
   int64_t skipped = 0;
   Work work;
   put(work, p.update_task(c, from, samples), &skipped);
-  run<estimate>(Entry::kUpdate, {work});
+  run<Estimator>(EntryPoint::kUpdate, {work});
   return skipped;
 }
-template <FusedEstimate estimate>
+template <class Estimator>
 void accumulate(const Parameter& p, StatisticFrom from, bool first) {
   Work work;
   put(work, p.accumulate_task(kScale, from, first));
-  run<estimate>(Entry::kAccumulate, {work});
+  run<Estimator>(EntryPoint::kAccumulate, {work});
 }
 void sample(const Parameter& p) {
   Work work;
   put(work, p.sample_task(kScale));
-  run<FusedEstimate::kPrice>(Entry::kSample, {work});
+  run<ivon::PriceEstimator>(EntryPoint::kSample, {work});
 }
 
 std::vector<double> cuda_normals(int64_t count) {
@@ -75,8 +76,8 @@ std::vector<double> cuda_normals(int64_t count) {
   return {values.begin(), values.end()};
 }
 
-std::string where(Element element, int64_t count, Placement place) {
-  return std::string(name_of(element)) + ", " + std::to_string(count) + " elements, " +
+std::string where(Dtype dtype, int64_t count, Placement place) {
+  return std::string(name_of(dtype)) + ", " + std::to_string(count) + " elements, " +
          (place.at_end ? "at the end" : "at the begin") + ", shift " + std::to_string(place.shift);
 }
 
@@ -88,11 +89,11 @@ void for_shapes(const Check& check) {
   for (const int64_t near : {kChunk, 2 * kChunk}) {
     for (int64_t off = -9; off <= 9; off += 3) counts.push_back(near + off);
   }
-  for (const Element element : kElements) {
+  for (const Dtype dtype : kDtypes) {
     for (const int64_t count : counts) {
       for (const Placement place : {Placement{true, 0}, Placement{false, 0}, Placement{false, 1}}) {
-        SCOPED_TRACE(where(element, count, place));
-        check(element, count, place);
+        SCOPED_TRACE(where(dtype, count, place));
+        check(dtype, count, place);
         ASSERT_TRUE(Parameter::only_the_arrays_were_touched());
         if (::testing::Test::HasFailure()) return;
       }
@@ -100,43 +101,43 @@ void for_shapes(const Check& check) {
   }
 }
 
-template <FusedEstimate estimate>
+template <class Estimator>
 void expect_updates_have_the_processors_bits(StatisticFrom from, const UpdateCoefficients& c) {
   const Isa isa = best_isa();
   const double samples = from == StatisticFrom::kSums ? 3 : 1;
-  for_shapes([&](Element element, int64_t count, Placement place) {
+  for_shapes([&](Dtype dtype, int64_t count, Placement place) {
     std::array<std::vector<unsigned char>, kArrays> expected;
     {
-      Parameter p(element, count, place);
-      ASSERT_EQ(p.update<estimate>(isa, c, from, samples), 0);
+      Parameter p(dtype, count, place);
+      ASSERT_EQ(p.update<Estimator>(isa, c, from, samples), 0);
       expected = p.all_bits();
     }
-    Parameter p(element, count, place);
-    ASSERT_EQ((update<estimate>(p, c, from, samples)), 0);
+    Parameter p(dtype, count, place);
+    ASSERT_EQ((update<Estimator>(p, c, from, samples)), 0);
     ASSERT_EQ(p.all_bits(), expected);
   });
 }
 
 TEST(CudaKernels, UpdatesHaveTheProcessorsBits) {
   for (const StatisticFrom from : {StatisticFrom::kTheta, StatisticFrom::kSums}) {
-    expect_updates_have_the_processors_bits<FusedEstimate::kPrice>(from, coefficients());
-    expect_updates_have_the_processors_bits<FusedEstimate::kPrice>(from, clipped_coefficients());
-    expect_updates_have_the_processors_bits<FusedEstimate::kGradSquared>(from, coefficients());
+    expect_updates_have_the_processors_bits<ivon::PriceEstimator>(from, coefficients());
+    expect_updates_have_the_processors_bits<ivon::PriceEstimator>(from, clipped_coefficients());
+    expect_updates_have_the_processors_bits<ivon::GradSquaredEstimator>(from, coefficients());
   }
 }
 
 TEST(CudaKernels, SumsHaveTheProcessorsBits) {
   const Isa isa = best_isa();
-  for_shapes([&](Element element, int64_t count, Placement place) {
+  for_shapes([&](Dtype dtype, int64_t count, Placement place) {
     for (const bool first : {true, false}) {
       std::array<std::vector<unsigned char>, kArrays> expected;
       {
-        Parameter p(element, count, place);
-        p.accumulate<FusedEstimate::kPrice>(isa, kScale, StatisticFrom::kTheta, first);
+        Parameter p(dtype, count, place);
+        p.accumulate<ivon::PriceEstimator>(isa, kScale, StatisticFrom::kTheta, first);
         expected = p.all_bits();
       }
-      Parameter p(element, count, place);
-      accumulate<FusedEstimate::kPrice>(p, StatisticFrom::kTheta, first);
+      Parameter p(dtype, count, place);
+      accumulate<ivon::PriceEstimator>(p, StatisticFrom::kTheta, first);
       ASSERT_EQ(p.all_bits(), expected);
     }
   });
@@ -146,7 +147,7 @@ TEST(CudaKernels, NormalsHaveTheProcessorsBits) {
   for (const int64_t count : {1, 3, 4, 5, 63, 64, 65, 4096, 4097, 10000}) {
     std::vector<float> filled(static_cast<size_t>(count));
     const ivon::detail::cuda::Filling filling{kKey, filled.data(), count};
-    host().launch({Entry::kFill}, {}, (count / 4 + 256) / 256, &filling);
+    host().launch({EntryPoint::kFill}, {}, (count / 4 + 256) / 256, &filling);
     for (const Isa isa : instruction_sets()) {
       std::vector<float> expected(static_cast<size_t>(count));
       fill_normal_cuda(kKey, 0, expected.data(), count, isa);
@@ -157,46 +158,46 @@ TEST(CudaKernels, NormalsHaveTheProcessorsBits) {
 
 TEST(CudaKernels, SamplesFollowTheFormula) {
   const std::vector<double> noise = cuda_normals(Parameter::kMaxCount);
-  for_shapes([&](Element element, int64_t count, Placement place) {
-    Parameter p(element, count, place);
+  for_shapes([&](Dtype dtype, int64_t count, Placement place) {
+    Parameter p(dtype, count, place);
     sample(p);
     for (int64_t i = 0; i < count; ++i) {
       const double part = sigma_of(p.get(kHess, i), kScale) * noise[static_cast<size_t>(i)];
       const double size = std::abs(p.mean(i)) + std::abs(part);
       ASSERT_NEAR(
           p.get(kTheta, i), p.mean(i) + part,
-          tolerance::kSampleRoundings * rounding(element) * size + shown_rounding(element, size));
+          tolerance::kSampleRoundings * rounding(dtype) * size + shown_rounding(dtype, size));
     }
   });
 }
 
 TEST(CudaKernels, NoiseIsRegenerated) {
   const std::vector<double> noise = cuda_normals(Parameter::kMaxCount);
-  for_shapes([&](Element element, int64_t count, Placement place) {
-    Parameter p(element, count, place);
-    accumulate<FusedEstimate::kPrice>(p, StatisticFrom::kNoise, true);
+  for_shapes([&](Dtype dtype, int64_t count, Placement place) {
+    Parameter p(dtype, count, place);
+    accumulate<ivon::PriceEstimator>(p, StatisticFrom::kNoise, true);
     for (int64_t i = 0; i < count; ++i) {
       const double expected =
           sigma_of(p.get(kHess, i), kScale) * noise[static_cast<size_t>(i)] * p.get(kGradient, i);
       ASSERT_NEAR(p.get(kStatisticSum, i), expected,
-                  tolerance::kSumRoundings * rounding(element) * std::abs(expected));
+                  tolerance::kSumRoundings * rounding(dtype) * std::abs(expected));
     }
   });
 }
 
 // One sample by way of the sums: the same bits.
 TEST(CudaKernels, OneSampleInSumsIsOneSample) {
-  for_shapes([&](Element element, int64_t count, Placement place) {
+  for_shapes([&](Dtype dtype, int64_t count, Placement place) {
     for (const StatisticFrom from : {StatisticFrom::kTheta, StatisticFrom::kNoise}) {
       std::array<std::vector<unsigned char>, kArrays> direct;
       {
-        Parameter p(element, count, place);
-        update<FusedEstimate::kPrice>(p, coefficients(), from);
+        Parameter p(dtype, count, place);
+        update<ivon::PriceEstimator>(p, coefficients(), from);
         direct = p.all_bits();
       }
-      Parameter p(element, count, place);
-      accumulate<FusedEstimate::kPrice>(p, from, true);
-      update<FusedEstimate::kPrice>(p, coefficients(), StatisticFrom::kSums, 1);
+      Parameter p(dtype, count, place);
+      accumulate<ivon::PriceEstimator>(p, from, true);
+      update<ivon::PriceEstimator>(p, coefficients(), StatisticFrom::kSums, 1);
       for (const int array : {kMean, kWide, kHess, kMomentum}) {
         ASSERT_EQ(p.bits(array), direct[static_cast<size_t>(array)]) << "array " << array;
       }
@@ -205,15 +206,15 @@ TEST(CudaKernels, OneSampleInSumsIsOneSample) {
 }
 
 // Update and next sample in one pass: the bits of one after the other.
-template <FusedEstimate estimate>
+template <class Estimator>
 void expect_a_step_is_both() {
-  const NoiseKey next{11, NoiseDomain::kTraining, 6, 3};
-  for_shapes([&](Element element, int64_t count, Placement place) {
+  const NoiseKey next{11, 6, NoiseDomain::kTraining, 3};
+  for_shapes([&](Dtype dtype, int64_t count, Placement place) {
     for (const StatisticFrom from : kSources) {
       std::array<std::vector<unsigned char>, kArrays> expected;
       int64_t skipped = 0;
       for (const bool at_once : {false, true}) {
-        Parameter p(element, count, place);
+        Parameter p(dtype, count, place);
         SampleTask draw = p.sample_task(kScale);
         draw.drawing.noise = next;
         Work drawing, updating, both;
@@ -222,11 +223,11 @@ void expect_a_step_is_both() {
         put(both, draw);
         put(both, p.update_task(coefficients(), from, 2), &skipped);
         if (at_once) {
-          run<estimate>(Entry::kStep, {both});
+          run<Estimator>(EntryPoint::kStep, {both});
           ASSERT_EQ(p.all_bits(), expected);
         } else {
-          run<estimate>(Entry::kUpdate, {updating});
-          run<estimate>(Entry::kSample, {drawing});
+          run<Estimator>(EntryPoint::kUpdate, {updating});
+          run<Estimator>(EntryPoint::kSample, {drawing});
           expected = p.all_bits();
         }
       }
@@ -235,21 +236,21 @@ void expect_a_step_is_both() {
   });
 }
 TEST(CudaKernels, AStepIsUpdateAndSample) {
-  expect_a_step_is_both<FusedEstimate::kPrice>();
-  expect_a_step_is_both<FusedEstimate::kGradSquared>();
+  expect_a_step_is_both<ivon::PriceEstimator>();
+  expect_a_step_is_both<ivon::GradSquaredEstimator>();
 }
 
 TEST(CudaKernels, WhatIsNotFiniteIsLeftAlone) {
-  for (const Element element : kElements) {
+  for (const Dtype dtype : kDtypes) {
     for (const StatisticFrom from : kSources) {
       for (const int64_t count : {1, 7, 8, 40}) {
         for (int64_t bad = 0; bad < count; ++bad) {
-          SCOPED_TRACE(std::string(name_of(element)) + ", element " + std::to_string(bad));
+          SCOPED_TRACE(std::string(name_of(dtype)) + ", element " + std::to_string(bad));
           const double values[] = {kInf, -kInf, std::numeric_limits<double>::quiet_NaN()};
-          Parameter p(element, count);
+          Parameter p(dtype, count);
           p.set(from == StatisticFrom::kSums ? kGradientSum : kGradient, bad, values[bad % 3]);
           const auto old = p.values();
-          ASSERT_EQ((update<FusedEstimate::kPrice>(p, coefficients(), from, 2)), 1);
+          ASSERT_EQ((update<ivon::PriceEstimator>(p, coefficients(), from, 2)), 1);
           const auto now = p.values();
           for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
             for (const size_t array : {size_t{kMean}, size_t{kHess}, size_t{kMomentum}}) {
@@ -278,12 +279,12 @@ TEST(CudaKernels, ManyParametersInOneLaunch) {
     key.parameter = static_cast<uint32_t>(i);
     Work work;
     put(work,
-        SampleTask{{Element::kFloat32, means[i].data(), nullptr, hessians[i].data(), kCounts[i]},
+        SampleTask{{Dtype::kFloat32, means[i].data(), nullptr, hessians[i].data(), kCounts[i]},
                    thetas[i].data(),
                    {key, unit}});
     works.push_back(work);
   }
-  run<FusedEstimate::kPrice>(Entry::kSample, works);
+  run<ivon::PriceEstimator>(EntryPoint::kSample, works);
   for (size_t i = 0; i < means.size(); ++i) {
     NoiseKey key = kKey;
     key.parameter = static_cast<uint32_t>(i);
@@ -305,7 +306,7 @@ TEST(CudaKernels, OffsetsBeyond32Bits) {
            kBegin * static_cast<int64_t>(sizeof(array.front()));
   };
   Work work;
-  put(work, SampleTask{{Element::kBFloat16, as_if_whole(means),
+  put(work, SampleTask{{Dtype::kBFloat16, as_if_whole(means),
                         reinterpret_cast<float*>(as_if_whole(wide)), as_if_whole(hessians), kCount},
                        as_if_whole(thetas),
                        {kKey, PosteriorScale(1, 0, 1)}});
@@ -313,12 +314,12 @@ TEST(CudaKernels, OffsetsBeyond32Bits) {
   Launch launch{};
   launch.tasks = &work.task;
   launch.chunks = chunks;
-  launch.sets[0] = work.shared;
-  host().launch({Entry::kSample, Element::kBFloat16}, {}, 2, &launch);
+  launch.shared[0] = work.shared;
+  host().launch({EntryPoint::kSample, Dtype::kBFloat16}, {}, 2, &launch);
   std::vector<float> expected(kHere);
   fill_normal_cuda(kKey, kBegin / kNoiseBlock, expected.data(), kHere);
   for (size_t i = 0; i < kHere; ++i) {
-    ASSERT_EQ(thetas[i], half_bits(Element::kBFloat16, expected[i])) << "element " << i;
+    ASSERT_EQ(thetas[i], half_bits(Dtype::kBFloat16, expected[i])) << "element " << i;
   }
 }
 

@@ -20,7 +20,8 @@ for architecture in 75 80 90 100; do
     echo "sm_$architecture: this nvcc does not know it"
     continue
   fi
-  for module in "" "-DIVON_ELEMENT=0 -DIVON_ESTIMATE=0" "-DIVON_ELEMENT=2 -DIVON_ESTIMATE=1"; do
+  for module in "" "-DIVON_DTYPE=0 -DIVON_ESTIMATOR=PriceEstimator" \
+    "-DIVON_DTYPE=2 -DIVON_ESTIMATOR=GradSquaredEstimator"; do
     # shellcheck disable=SC2086  # several options
     "$nvcc" -std=c++17 -cubin -arch="sm_$architecture" $module -o "$work/ivon.cubin" "$work/ivon.cu" 2>&1 ||
       { echo "sm_$architecture $module: failed"; exit 1; }

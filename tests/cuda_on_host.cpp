@@ -15,10 +15,12 @@ IVON_BEGIN_PRECISE
 namespace ivon::detail::cuda {
 // clang-format off
 #include <ivon/kernels/scalar.inl>
-#include <ivon/kernels/cuda/element.inl>
+#include <ivon/kernels/cuda/pack_single.inl>
 #include <ivon/kernels/half.inl>
 #include <ivon/kernels/math.inl>
+#include <ivon/kernels/estimators.inl>
 #include <ivon/kernels/box_muller.inl>
+#include <ivon/kernels/quad_noise.inl>
 #include <ivon/kernels/cuda/passes.inl>
 #include <ivon/kernels/cuda/service.inl>
 // clang-format on
@@ -46,27 +48,30 @@ void for_numbers(int64_t blocks, const Work& work) {
               [&](uint32_t block, uint32_t thread) { work(int64_t{block} * kThreads + thread); });
 }
 
-template <Entry pass, Element element>
-void run_pass(FusedEstimate estimate, int64_t blocks, const Launch& launch) {
-  for_threads(blocks, [&](uint32_t block, uint32_t thread) {
-    if (estimate == FusedEstimate::kPrice) {
-      run_chunk<pass, element, FusedEstimate::kPrice>(launch, block, thread);
-    } else {
-      run_chunk<pass, element, FusedEstimate::kGradSquared>(launch, block, thread);
-    }
-  });
+// With the estimator of the name, as NVRTC finds it.
+template <EntryPoint pass, Dtype dtype>
+void run_pass(const std::string& estimator, int64_t blocks, const Launch& launch) {
+#define IVON_RUN_IF_NAMED(name)                                       \
+  if (estimator == #name) {                                           \
+    return for_threads(blocks, [&](uint32_t block, uint32_t thread) { \
+      run_chunk<pass, dtype, cuda::name>(launch, block, thread);      \
+    });                                                               \
+  }
+  IVON_DETAIL_ESTIMATORS(IVON_RUN_IF_NAMED)
+#undef IVON_RUN_IF_NAMED
+  throw std::logic_error("the CUDA kernels have no estimator " + estimator);
 }
-template <Entry pass>
+template <EntryPoint pass>
 void run_pass(const Kernel& kernel, int64_t blocks, const Launch& launch) {
-  switch (kernel.element) {
-    case Element::kFloat32:
-      return run_pass<pass, Element::kFloat32>(kernel.estimate, blocks, launch);
-    case Element::kFloat64:
-      return run_pass<pass, Element::kFloat64>(kernel.estimate, blocks, launch);
-    case Element::kBFloat16:
-      return run_pass<pass, Element::kBFloat16>(kernel.estimate, blocks, launch);
-    case Element::kFloat16:
-      return run_pass<pass, Element::kFloat16>(kernel.estimate, blocks, launch);
+  switch (kernel.dtype) {
+    case Dtype::kFloat32:
+      return run_pass<pass, Dtype::kFloat32>(kernel.estimator, blocks, launch);
+    case Dtype::kFloat64:
+      return run_pass<pass, Dtype::kFloat64>(kernel.estimator, blocks, launch);
+    case Dtype::kBFloat16:
+      return run_pass<pass, Dtype::kBFloat16>(kernel.estimator, blocks, launch);
+    case Dtype::kFloat16:
+      return run_pass<pass, Dtype::kFloat16>(kernel.estimator, blocks, launch);
   }
 }
 
@@ -82,27 +87,27 @@ std::function<void()> work_of(const Kernel& kernel, int64_t blocks, const void* 
     return call<Launch>(arguments, [=](const Launch& launch) { run(kernel, blocks, launch); });
   };
   switch (kernel.entry) {
-    case Entry::kSample:
-      return pass([](auto&... a) { run_pass<Entry::kSample>(a...); });
-    case Entry::kAccumulate:
-      return pass([](auto&... a) { run_pass<Entry::kAccumulate>(a...); });
-    case Entry::kUpdate:
-      return pass([](auto&... a) { run_pass<Entry::kUpdate>(a...); });
-    case Entry::kStep:
-      return pass([](auto&... a) { run_pass<Entry::kStep>(a...); });
-    case Entry::kWritePage:
+    case EntryPoint::kSample:
+      return pass([](auto&... a) { run_pass<EntryPoint::kSample>(a...); });
+    case EntryPoint::kAccumulate:
+      return pass([](auto&... a) { run_pass<EntryPoint::kAccumulate>(a...); });
+    case EntryPoint::kUpdate:
+      return pass([](auto&... a) { run_pass<EntryPoint::kUpdate>(a...); });
+    case EntryPoint::kStep:
+      return pass([](auto&... a) { run_pass<EntryPoint::kStep>(a...); });
+    case EntryPoint::kWritePage:
       return call<Page>(arguments, [=](const Page& page) {
         for_numbers(blocks, [&](int64_t i) { write_page(page, static_cast<uint64_t>(i)); });
       });
-    case Entry::kListChunks:
+    case EntryPoint::kListChunks:
       return call<Listing>(arguments, [=](const Listing& listing) {
         for_numbers(blocks, [&](int64_t i) { list_chunk(listing, i); });
       });
-    case Entry::kCountUpdates:
+    case EntryPoint::kCountUpdates:
       return call<Counting>(arguments, [=](const Counting& counting) {
         for_numbers(blocks, [&](int64_t i) { count_updates(counting, i); });
       });
-    case Entry::kFill:
+    case EntryPoint::kFill:
       return call<Filling>(arguments, [=](const Filling& filling) {
         for_numbers(blocks, [&](int64_t i) { fill_quad(filling, static_cast<uint64_t>(i)); });
       });

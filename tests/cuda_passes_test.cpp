@@ -4,6 +4,7 @@
 #include <ivon/ivon.hpp>
 
 #include "cuda_on_host.hpp"
+#include "option_values.hpp"
 #include "support.hpp"
 
 namespace {
@@ -188,6 +189,57 @@ TEST(CudaPasses, MoreGroupsThanALaunchTakes) {
   }
 }
 
+// One group for each option of the update, which differs from the first group in that option only.
+// They share a launch, so an option that the comparison of shared values forgot would be ignored.
+TEST(CudaPasses, GroupsThatDifferInOneOption) {
+  std::vector<ivon_test::OptionRow> rows;
+  for (const auto& row : ivon_test::option_rows()) {
+    if (row.change != nullptr) rows.push_back(row);
+  }
+  std::vector<std::vector<at::Tensor>> results;
+  for (const bool cuda : {false, true}) {
+    std::optional<OnHost> host;
+    if (cuda) host.emplace();
+    std::vector<at::Tensor> params;
+    std::vector<torch::optim::OptimizerParamGroup> groups;
+    const auto add = [&](const IVONOptions& group) {
+      params.push_back(torch::full({10}, 2.0).requires_grad_());
+      groups.emplace_back(std::vector<at::Tensor>{params.back()},
+                          std::make_unique<IVONOptions>(group));
+    };
+    add(ivon_test::group_options());
+    for (const auto& row : rows) {
+      IVONOptions group = ivon_test::group_options();
+      row.change(group);
+      add(group);
+    }
+    IVON optimizer(groups, ivon_test::group_options());
+    for (int i = 0; i < 3; ++i) {
+      optimizer.zero_grad();
+      {
+        auto sample = optimizer.sampled_params();
+        const at::NoGradGuard no_grad;
+        for (const at::Tensor& p : params) {
+          p.copy_(torch::linspace(1, 3, 10));
+          p.mutable_grad() = torch::linspace(-0.1, 0.7, 10) * (i + 1);
+        }
+      }
+      optimizer.step();
+    }
+    if (cuda) {
+      EXPECT_EQ((*host)->launches["ivon_update"], 3) << "one launch a step";
+    }
+    results.push_back(params);
+  }
+  for (size_t i = 0; i < results[0].size(); ++i) {
+    const std::string name = i == 0 ? "the first group" : rows[i - 1].name;
+    EXPECT_TRUE(same_bits(results[0][i], results[1][i])) << name;
+    if (i > 0) {
+      EXPECT_FALSE(same_bits(results[0][i], results[0][0])) << name << " has no effect";
+    }
+  }
+}
+
 TEST(CudaPasses, DtypesOfOneModel) {
   OnHost host;
   auto params = parameters();
@@ -216,7 +268,7 @@ TEST(CudaPasses, SlicesHaveTheSameNoise) {
   }
   EXPECT_TRUE(same_bits(shown[0], shown[1]));
   std::vector<float> expected(80);
-  ivon::detail::fill_normal_cuda({5, ivon::detail::NoiseDomain::kTraining, 0, 0}, 0,
+  ivon::detail::fill_normal_cuda({5, 0, ivon::detail::NoiseDomain::kTraining, 0}, 0,
                                  expected.data(), 80);
   EXPECT_TRUE(same_bits(shown[1].flatten(), torch::tensor(expected)));
 }

@@ -23,13 +23,13 @@ using torch::serialize::InputArchive;
 using torch::serialize::OutputArchive;
 
 // A float32 and a bfloat16 parameter in one group, a float64 one in a second.
-struct Fixture {
+struct SavedRun {
   torch::Tensor a = torch::linspace(-1, 1, 6).view({2, 3}).requires_grad_();
   torch::Tensor b = torch::linspace(0, 1, 4).to(torch::kBFloat16).requires_grad_();
   torch::Tensor c = torch::linspace(0, 1, 2, torch::kDouble).requires_grad_();
   IVON<> optimizer;
 
-  explicit Fixture(bool on_step = false)
+  explicit SavedRun(bool on_step = false)
       : optimizer(groups(), IVONOptions(0.1).ess(100).sample_on_step(on_step)) {
     optimizer.manual_seed(1);
     for (int i = 0; i < 2; ++i) {
@@ -109,8 +109,9 @@ std::vector<std::string> keys_of(const std::string& source) {
   return root.keys();
 }
 
-void expect_refused(const std::string& bytes, const std::string& message, bool on_step = false) {
-  Fixture fixture(on_step);
+void expect_damage_refused(const std::string& bytes, const std::string& message,
+                           bool on_step = false) {
+  SavedRun fixture(on_step);
   const std::string before = fixture.saved();
   EXPECT_EQ(fixture.load(bytes), message);
   EXPECT_EQ(fixture.saved(), before) << "changed before it threw: " << message;
@@ -121,35 +122,39 @@ const float kNan = std::numeric_limits<float>::quiet_NaN();
 
 TEST(DamagedArchives, ImpossibleValues) {
   const OneThread one_thread;
-  const std::string good = Fixture().saved();
+  const std::string good = SavedRun().saved();
   const auto matrix = [](double value) {
     auto tensor = torch::ones({2, 3});
     tensor[1][2] = value;
     return c10::IValue(tensor);
   };
   const std::string at_a = " of parameter 0 (group 0, shape [2, 3]) must be finite; it is damaged";
-  expect_refused(with_element(good, "hess", 0, matrix(kNan)), "ivon: the archive's hess" + at_a);
-  expect_refused(with_element(good, "hess", 0, matrix(kInfinity)),
-                 "ivon: the archive's hess" + at_a);
-  expect_refused(with_element(good, "momentum", 0, matrix(kNan)),
-                 "ivon: the archive's momentum" + at_a);
-  expect_refused(with_element(good, "mean", 0, c10::IValue(torch::full({4}, kNan))),
-                 "ivon: the archive's mean of parameter 1 (group 0, shape [4]) must be finite; it "
-                 "is damaged");
+  expect_damage_refused(with_element(good, "hess", 0, matrix(kNan)),
+                        "ivon: the archive's hess" + at_a);
+  expect_damage_refused(with_element(good, "hess", 0, matrix(kInfinity)),
+                        "ivon: the archive's hess" + at_a);
+  expect_damage_refused(with_element(good, "momentum", 0, matrix(kNan)),
+                        "ivon: the archive's momentum" + at_a);
+  expect_damage_refused(
+      with_element(good, "mean", 0, c10::IValue(torch::full({4}, kNan))),
+      "ivon: the archive's mean of parameter 1 (group 0, shape [4]) must be finite; it "
+      "is damaged");
   for (const int64_t step : {int64_t{-2}, std::numeric_limits<int64_t>::max()}) {
-    expect_refused(with_element(good, "steps", 0, c10::IValue(step)),
-                   "ivon: the archive's step of parameter 0 (group 0, shape [2, 3]) must be >= 0 "
-                   "and < 2^53, got " +
-                       std::to_string(step) + "; it is damaged");
+    expect_damage_refused(
+        with_element(good, "steps", 0, c10::IValue(step)),
+        "ivon: the archive's step of parameter 0 (group 0, shape [2, 3]) must be >= 0 "
+        "and < 2^53, got " +
+            std::to_string(step) + "; it is damaged");
   }
   for (const char* key : {"training_draws", "prediction_draws", "skipped_elements"}) {
-    expect_refused(with(good, key, int64_t{-1}), std::string("ivon: the archive's ") + key +
-                                                     " must be >= 0, got -1; it is damaged");
+    expect_damage_refused(with(good, key, int64_t{-1}), std::string("ivon: the archive's ") + key +
+                                                            " must be >= 0, got -1; it is damaged");
   }
-  expect_refused(with_element(good, "option_mc_samples", 1, int64_t{3}),
-                 "ivon: the archive's parameter group 0: mc_samples must be the optimizer's 1, got "
-                 "3; it is damaged");
-  expect_refused(
+  expect_damage_refused(
+      with_element(good, "option_mc_samples", 1, int64_t{3}),
+      "ivon: the archive's parameter group 0: mc_samples must be the optimizer's 1, got "
+      "3; it is damaged");
+  expect_damage_refused(
       with_element(good, "option_lr", 2, -1.0),
       "ivon: the archive's parameter group 1: lr must be finite and >= 0, got -1; a good "
       "start is 0.1");
@@ -157,20 +162,22 @@ TEST(DamagedArchives, ImpossibleValues) {
 
 TEST(DamagedArchives, MeansOfTheModule) {
   const OneThread one_thread;
-  const std::string good = Fixture(true).saved();
-  expect_refused(with_element(good, "module_mean", 0, c10::IValue(torch::full({2, 3}, kNan))),
-                 "ivon: the archive's mean of parameter 0 (group 0, shape [2, 3]) must be finite; "
-                 "it is damaged",
-                 true);
-  expect_refused(with_element(good, "module_mean", 0, c10::IValue(torch::ones({2, 3}).to_sparse())),
-                 "ivon: the archive's mean does not belong to parameter 0 (group 0, shape [2, 3]); "
-                 "it is damaged",
-                 true);
+  const std::string good = SavedRun(true).saved();
+  expect_damage_refused(
+      with_element(good, "module_mean", 0, c10::IValue(torch::full({2, 3}, kNan))),
+      "ivon: the archive's mean of parameter 0 (group 0, shape [2, 3]) must be finite; "
+      "it is damaged",
+      true);
+  expect_damage_refused(
+      with_element(good, "module_mean", 0, c10::IValue(torch::ones({2, 3}).to_sparse())),
+      "ivon: the archive's mean does not belong to parameter 0 (group 0, shape [2, 3]); "
+      "it is damaged",
+      true);
 }
 
 TEST(DamagedArchives, HessBelowTheFloorIsLegal) {
   const OneThread one_thread;
-  Fixture fixture;
+  SavedRun fixture;
   const std::string bytes =
       with_element(fixture.saved(), "hess", 0, c10::IValue(torch::full({2, 3}, -5.0F)));
   EXPECT_EQ(fixture.load(bytes), "");
@@ -186,15 +193,15 @@ TEST(DamagedArchives, HessBelowTheFloorIsLegal) {
 
 TEST(DamagedArchives, HugeCountsAllocateNothing) {
   const OneThread one_thread;
-  const std::string good = Fixture().saved();
+  const std::string good = SavedRun().saved();
   c10::List<int64_t> sizes({int64_t{20'000'000'000'000}, int64_t{1}});
-  expect_refused(with(good, "group_sizes", c10::IValue(sizes)),
-                 "ivon: the archive's list 'dimensions' is too short; it is damaged");
+  expect_damage_refused(with(good, "group_sizes", c10::IValue(sizes)),
+                        "ivon: the archive's list 'dimensions' is too short; it is damaged");
 }
 
 TEST(DamagedArchives, EveryEntryWithEveryWrongType) {
   const OneThread one_thread;
-  const std::string good = Fixture(true).saved();
+  const std::string good = SavedRun(true).saved();
   const std::vector<c10::IValue> values = {
       c10::IValue(int64_t{1}),
       c10::IValue(-1.5),
@@ -208,7 +215,7 @@ TEST(DamagedArchives, EveryEntryWithEveryWrongType) {
   };
   int refused = 0;
   const auto check = [&](const std::string& bytes, const std::string& what) {
-    Fixture fixture(true);
+    SavedRun fixture(true);
     const std::string before = fixture.saved();
     const std::string message = fixture.load(bytes);
     if (message.empty()) return;  // the type that it should have
@@ -235,13 +242,16 @@ TEST(DamagedArchives, EveryEntryWithEveryWrongType) {
 
 TEST(DamagedArchives, WrongTypesSaySo) {
   const OneThread one_thread;
-  const std::string good = Fixture().saved();
-  expect_refused(with(good, "seed", c10::IValue("one")),
-                 "ivon: the archive's entry 'seed' must be an integer, got String; it is damaged");
-  expect_refused(with(good, "hess", c10::IValue(1.0)),
-                 "ivon: the archive's entry 'hess' must be a list, got Double; it is damaged");
-  expect_refused(with(good, "option_ess", c10::IValue(c10::List<double>({1.0}))),
-                 "ivon: the archive's entry 'option_ess' must have 3 values, got 1; it is damaged");
+  const std::string good = SavedRun().saved();
+  expect_damage_refused(
+      with(good, "seed", c10::IValue("one")),
+      "ivon: the archive's entry 'seed' must be an integer, got String; it is damaged");
+  expect_damage_refused(
+      with(good, "hess", c10::IValue(1.0)),
+      "ivon: the archive's entry 'hess' must be a list, got Double; it is damaged");
+  expect_damage_refused(
+      with(good, "option_ess", c10::IValue(c10::List<double>({1.0}))),
+      "ivon: the archive's entry 'option_ess' must have 3 values, got 1; it is damaged");
 }
 
 // --- the first format
@@ -290,7 +300,7 @@ TEST(ArchivesOfTheFirstFormat, DamagedOnesAreRefused) {
   archive.write(ivon::detail::kArchiveKey, root);
   std::stringstream out;
   archive.save_to(out);
-  expect_refused(out.str(), "ivon: the archive has no entry 'group_0'; it is damaged");
+  expect_damage_refused(out.str(), "ivon: the archive has no entry 'group_0'; it is damaged");
 }
 
 }  // namespace

@@ -2,8 +2,9 @@
 // The fused route against the tensor expressions, and the one parallel job over many tensors.
 #include <ATen/Parallel.h>
 
-#include <ivon/kernels/aten.hpp>
-#include <ivon/kernels/dispatch.hpp>
+#include <ivon/dispatch/parallel.hpp>
+#include <ivon/dispatch/tensor_update.hpp>
+#include <ivon/dispatch/tensors.hpp>
 #include <ivon/optimizer.hpp>
 
 #include "pch.hpp"
@@ -58,7 +59,7 @@ TEST(Dispatch, TasksOfAllSizesAreOneJob) {
   std::vector<std::vector<int>> seen;
   for (const int64_t count : counts) {
     seen.emplace_back(static_cast<size_t>(block_count(count)), 0);
-    list.add({{Element::kFloat32, nullptr, nullptr, nullptr, count},
+    list.add({{Dtype::kFloat32, nullptr, nullptr, nullptr, count},
               nullptr,
               {{}, PosteriorScale(1, 1, 1)}},
              count);

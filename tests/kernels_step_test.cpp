@@ -30,7 +30,7 @@ struct Parameter {
     }
   }
   PosteriorArrays arrays() {
-    return {Element::kFloat32, m.data(), nullptr, h.data(), static_cast<int64_t>(m.size())};
+    return {Dtype::kFloat32, m.data(), nullptr, h.data(), static_cast<int64_t>(m.size())};
   }
   bool operator==(const Parameter& other) const {
     const auto same = [](const std::vector<float>& a, const std::vector<float>& b) {
@@ -40,12 +40,13 @@ struct Parameter {
   }
 };
 
-template <FusedEstimate estimate>
+template <class Estimator>
 void expect_same_bits(int64_t count, StatisticFrom from) {
   const PosteriorScale scale(1e3, 1e-2, 0.5);
-  const Drawing drawn{{11, NoiseDomain::kTraining, 5, 3}, scale};
-  const Drawing next{{11, NoiseDomain::kTraining, 6, 3}, scale};
-  const UpdateCoefficients coefficients{scale, 0.9, 1e-3, 2.0, 10.0, 0.05, 0.5};
+  const Drawing drawn{{11, 5, NoiseDomain::kTraining, 3}, scale};
+  const Drawing next{{11, 6, NoiseDomain::kTraining, 3}, scale};
+  const UpdateCoefficients coefficients{scale, 0.9,  1 - 0.9, 1e-3, 2.0,
+                                        -2.0,  10.0, 0.05,    0.5,  -0.5};
   const auto tasks = [&](Parameter& p) {
     return std::make_pair(UpdateTask{p.arrays(), p.g.data(), p.theta.data(), p.gradient.data(),
                                      nullptr, nullptr, 1, from, drawn, coefficients},
@@ -57,8 +58,8 @@ void expect_same_bits(int64_t count, StatisticFrom from) {
     auto [update_two, sample_two] = tasks(two);
     int64_t total = 0;
     for (int64_t block = 0; block < block_count(count); ++block) {
-      const int64_t skipped = step_block<estimate>(isa, update_one, sample_one, block);
-      EXPECT_EQ(skipped, update_block<estimate>(isa, update_two, block));
+      const int64_t skipped = step_block<Estimator>(isa, update_one, sample_one, block);
+      EXPECT_EQ(skipped, update_block<Estimator>(isa, update_two, block));
       total += skipped;
       sample_block(isa, sample_two, block);
     }
@@ -69,9 +70,9 @@ void expect_same_bits(int64_t count, StatisticFrom from) {
 
 TEST(KernelsStep, SameBitsAsTheTwoPasses) {
   for (const int64_t count : {32, 33, 96, 1000, 4096, 4097, 8192, 3 * 4096 - 32}) {
-    expect_same_bits<FusedEstimate::kPrice>(count, StatisticFrom::kTheta);
-    expect_same_bits<FusedEstimate::kGradSquared>(count, StatisticFrom::kTheta);
-    expect_same_bits<FusedEstimate::kPrice>(count, StatisticFrom::kNoise);
+    expect_same_bits<ivon::PriceEstimator>(count, StatisticFrom::kTheta);
+    expect_same_bits<ivon::GradSquaredEstimator>(count, StatisticFrom::kTheta);
+    expect_same_bits<ivon::PriceEstimator>(count, StatisticFrom::kNoise);
   }
 }
 

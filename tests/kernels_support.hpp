@@ -10,11 +10,13 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <ivon/estimator.hpp>
 #include <ivon/kernels/cpu.hpp>
 #include <ivon/kernels/normal.hpp>
 #include <limits>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "tolerances.hpp"
@@ -23,10 +25,13 @@ namespace ivon_test {
 
 using namespace ivon::detail;
 
-inline const NoiseKey kKey{11, NoiseDomain::kTraining, 5, 3};
+template <class Estimator>
+inline constexpr bool kIsPrice = std::is_same_v<Estimator, ivon::PriceEstimator>;
+
+inline const NoiseKey kKey{11, 5, NoiseDomain::kTraining, 3};
 inline constexpr double kInf = std::numeric_limits<double>::infinity();
-inline constexpr Element kElements[] = {Element::kFloat32, Element::kFloat64, Element::kBFloat16,
-                                        Element::kFloat16};
+inline constexpr Dtype kDtypes[] = {Dtype::kFloat32, Dtype::kFloat64, Dtype::kBFloat16,
+                                    Dtype::kFloat16};
 inline constexpr StatisticFrom kSources[] = {StatisticFrom::kTheta, StatisticFrom::kNoise,
                                              StatisticFrom::kSums};
 
@@ -38,9 +43,9 @@ inline std::vector<Isa> instruction_sets() {
   return all;
 }
 
-inline const char* name_of(Element element) {
+inline const char* name_of(Dtype dtype) {
   constexpr const char* kNames[] = {"float32", "float64", "bfloat16", "float16"};
-  return kNames[static_cast<size_t>(element)];
+  return kNames[static_cast<size_t>(dtype)];
 }
 
 // --- bfloat16 and float16 by their definition: sign, exponent, `fraction` bits -------------------
@@ -48,8 +53,8 @@ inline const char* name_of(Element element) {
 struct HalfFormat {
   int fraction, least_exponent, bias;
 };
-inline HalfFormat format_of(Element element) {
-  return element == Element::kBFloat16 ? HalfFormat{7, -126, 127} : HalfFormat{10, -14, 15};
+inline HalfFormat format_of(Dtype dtype) {
+  return dtype == Dtype::kBFloat16 ? HalfFormat{7, -126, 127} : HalfFormat{10, -14, 15};
 }
 
 // By their bits, for the tests are compiled with -ffast-math as well.
@@ -72,9 +77,9 @@ inline bool is_flushed(double x) {
 }
 
 // The nearest value, ties to the even fraction; -1 for a number that is none.
-inline int32_t half_bits(Element element, double x) {
+inline int32_t half_bits(Dtype dtype, double x) {
   if (is_nan_bits(x)) return -1;
-  const HalfFormat f = format_of(element);
+  const HalfFormat f = format_of(dtype);
   const int32_t sign = std::signbit(x) ? 0x8000 : 0;
   const double size = std::abs(x);
   const int32_t infinity = (2 * f.bias + 1) << f.fraction;
@@ -85,8 +90,8 @@ inline int32_t half_bits(Element element, double x) {
   const auto bits = static_cast<int32_t>(units) + ((exponent - f.least_exponent) << f.fraction);
   return sign | std::min(bits, infinity);
 }
-inline double half_value(Element element, uint16_t bits) {
-  const HalfFormat f = format_of(element);
+inline double half_value(Dtype dtype, uint16_t bits) {
+  const HalfFormat f = format_of(dtype);
   const int exponent = (bits & 0x7FFF) >> f.fraction;
   const int fraction = bits & ((1 << f.fraction) - 1);
   double size = exponent == 0 ? std::ldexp(fraction, f.least_exponent - f.fraction)
@@ -166,10 +171,9 @@ class Parameter {
  public:
   static constexpr int64_t kMaxCount = 3 * kNoiseBlock + 40;
 
-  Parameter(Element element, int64_t count, Placement where = {})
-      : element_(element), count_(count) {
+  Parameter(Dtype dtype, int64_t count, Placement where = {}) : dtype_(dtype), count_(count) {
     static std::array<std::array<std::vector<unsigned char>, kArrays>, 4> filled;
-    auto& values = filled[static_cast<size_t>(element)];
+    auto& values = filled[static_cast<size_t>(dtype)];
     if (values[kMean].empty()) {
       count_ = kMaxCount;
       place({});
@@ -184,38 +188,38 @@ class Parameter {
     }
   }
 
-  Element element() const { return element_; }
+  Dtype dtype() const { return dtype_; }
   int64_t count() const { return count_; }
 
   int64_t bytes(int array) const {
     const bool shown = array == kMean || array == kTheta || array == kGradient;
-    return shown && is_half(element_) ? 2 : element_ == Element::kFloat64 ? 8 : 4;
+    return shown && is_half(dtype_) ? 2 : dtype_ == Dtype::kFloat64 ? 8 : 4;
   }
   double get(int array, int64_t i) const {
     const void* p = static_cast<const char*>(data(array)) + i * bytes(array);
     if (bytes(array) == 8) return read<double>(p);
     if (bytes(array) == 4) return static_cast<double>(read<float>(p));
-    return half_value(element_, read<uint16_t>(p));
+    return half_value(dtype_, read<uint16_t>(p));
   }
   void set(int array, int64_t i, double x) {
     void* p = static_cast<char*>(data(array)) + i * bytes(array);
     if (bytes(array) == 8) return write(p, x);
     if (bytes(array) == 4) return write(p, static_cast<float>(x));
-    const int32_t bits = half_bits(element_, x);
+    const int32_t bits = half_bits(dtype_, x);
     write(p, static_cast<uint16_t>(bits < 0 ? 0x7FFF : bits));
   }
   /// m: the wide mean where the shown one is its rounding.
   double mean(int64_t i) const {
     const double shown = get(kMean, i);
-    if (!is_half(element_)) return shown;
+    if (!is_half(dtype_)) return shown;
     const double wide = get(kWide, i);
-    const int32_t bits = half_bits(element_, wide);
+    const int32_t bits = half_bits(dtype_, wide);
     if (bits < 0) return shown;
-    return half_value(element_, static_cast<uint16_t>(bits)) == shown ? wide : shown;
+    return half_value(dtype_, static_cast<uint16_t>(bits)) == shown ? wide : shown;
   }
 
   PosteriorArrays posterior() const {
-    return {element_, data(kMean), is_half(element_) ? static_cast<float*>(data(kWide)) : nullptr,
+    return {dtype_, data(kMean), is_half(dtype_) ? static_cast<float*>(data(kWide)) : nullptr,
             data(kHess), count_};
   }
   SampleTask sample_task(const PosteriorScale& scale) const {
@@ -236,11 +240,11 @@ class Parameter {
             from,
             {kKey, scale}};
   }
-  template <FusedEstimate estimate>
+  template <class Estimator>
   void accumulate(Isa isa, const PosteriorScale& scale, StatisticFrom from, bool first) {
     AccumulateTask task = accumulate_task(scale, from, first);
-    if (estimate == FusedEstimate::kGradSquared) task.theta = nullptr;
-    for (int64_t b = 0; b < block_count(count_); ++b) accumulate_block<estimate>(isa, task, b);
+    if (!kIsPrice<Estimator>) task.theta = nullptr;
+    for (int64_t b = 0; b < block_count(count_); ++b) accumulate_block<Estimator>(isa, task, b);
   }
   // `from` names what is read; the rest is null.
   UpdateTask update_task(const UpdateCoefficients& c, StatisticFrom from, double samples) const {
@@ -256,13 +260,13 @@ class Parameter {
             {kKey, c.scale},
             c};
   }
-  template <FusedEstimate estimate>
+  template <class Estimator>
   int64_t update(Isa isa, const UpdateCoefficients& c, StatisticFrom from, double samples = 1) {
     UpdateTask task = update_task(c, from, samples);
-    if (estimate == FusedEstimate::kGradSquared) task.theta = nullptr;
+    if (!kIsPrice<Estimator>) task.theta = nullptr;
     int64_t skipped = 0;
     for (int64_t b = 0; b < block_count(count_); ++b) {
-      skipped += update_block<estimate>(isa, task, b);
+      skipped += update_block<Estimator>(isa, task, b);
     }
     return skipped;
   }
@@ -316,7 +320,7 @@ class Parameter {
     }
   }
   void fill() {
-    std::mt19937 random(static_cast<uint32_t>(element_));
+    std::mt19937 random(static_cast<uint32_t>(dtype_));
     std::normal_distribution<double> normal;
     for (int64_t i = 0; i < count_; ++i) {
       const double m = normal(random);
@@ -332,7 +336,7 @@ class Parameter {
     }
   }
 
-  Element element_;
+  Dtype dtype_;
   int64_t count_;
   std::array<void*, kArrays> data_;
 };
@@ -345,18 +349,19 @@ struct Expected {
 };
 
 /// One element's update from the averages over the samples.
-template <FusedEstimate estimate>
+template <class Estimator>
 Expected expected_update(double m, double h, double g, double average, double gradient,
                          const UpdateCoefficients& c) {
   const double delta = c.scale.weight_decay;
   h = std::max(h, c.scale.hess_floor);
-  const double hhat =
-      c.scale.ess * (estimate == FusedEstimate::kPrice ? (h + delta) * average : average);
+  const double hhat = c.scale.ess * (kIsPrice<Estimator> ? (h + delta) * average : average);
   const double bound = c.hess_clip * (h + delta);
   const double change = std::min(std::max(hhat - h, -bound), bound);
   Expected result;
-  result.hess = std::max(h + c.rho * change + 0.5 * c.rho * c.rho * change * change / (h + delta),
-                         c.scale.hess_floor);
+  result.hess =
+      std::max(h + c.one_minus_beta2 * change +
+                   0.5 * c.one_minus_beta2 * c.one_minus_beta2 * change * change / (h + delta),
+               c.scale.hess_floor);
   result.momentum = c.beta1 * g + (1 - c.beta1) * gradient;
   const double direction = (result.momentum * c.debias + delta * m) / (result.hess + delta);
   result.mean = m - c.step_size * std::min(std::max(direction, -c.clip_radius), c.clip_radius);
@@ -374,24 +379,26 @@ inline double sigma_of(double h, const PosteriorScale& scale) {
 }
 
 /// A rounding of the element's state, relative.
-inline double rounding(Element element) { return element == Element::kFloat64 ? 0x1p-53 : 0x1p-24; }
+inline double rounding(Dtype dtype) { return dtype == Dtype::kFloat64 ? 0x1p-53 : 0x1p-24; }
 
 /// A rounding to the element itself of a number of this size, absolute.
-inline double shown_rounding(Element element, double size) {
-  if (!is_half(element)) return size * rounding(element);
-  const HalfFormat f = format_of(element);
+inline double shown_rounding(Dtype dtype, double size) {
+  if (!is_half(dtype)) return size * rounding(dtype);
+  const HalfFormat f = format_of(dtype);
   return std::max(size * std::ldexp(1, -f.fraction - 1),
                   std::ldexp(1, f.least_exponent - f.fraction));
 }
 
 inline const PosteriorScale kScale(1e3, 1e-2, 0.5);
 inline UpdateCoefficients coefficients(double beta2 = 0.999) {
-  return {kScale, 0.9, 1 - beta2, kInf, 1 / (1 - 0.9), 0.05, kInf};
+  return {kScale, 0.9, 1 - 0.9, 1 - beta2, kInf, -kInf, 1 / (1 - 0.9), 0.05, kInf, -kInf};
 }
 inline UpdateCoefficients clipped_coefficients() {
   UpdateCoefficients c = coefficients();
   c.hess_clip = 3;
+  c.minus_hess_clip = -3;
   c.clip_radius = 0.5;
+  c.minus_clip_radius = -0.5;
   return c;
 }
 

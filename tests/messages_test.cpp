@@ -14,10 +14,10 @@ using ivon::IVONOptions;
 using ivon_test::message_of;
 using ivon_test::same_bits;
 
-struct Problem {
+struct Regression {
   torch::nn::Linear model{4, 3};
   IVON<> optimizer;
-  explicit Problem(bool on_step)
+  explicit Regression(bool on_step)
       : optimizer(model->parameters(),
                   IVONOptions(0.1).ess(100).beta2(0.9).sample_on_step(on_step)) {
     optimizer.manual_seed(1);
@@ -31,9 +31,9 @@ struct Problem {
 };
 
 // What one step leaves, after gradients were cleared by `clear`.
-torch::Tensor trained(void (*clear)(Problem&)) {
+torch::Tensor trained(void (*clear)(Regression&)) {
   torch::manual_seed(3);
-  Problem run(true);
+  Regression run(true);
   for (int i = 0; i < 4; ++i) {
     clear(run);
     run.backward();
@@ -44,26 +44,26 @@ torch::Tensor trained(void (*clear)(Problem&)) {
 
 TEST(Messages, ZeroingInPlaceUnderSampleOnStepIsLegal) {
   const ivon_test::OneThread one_thread;
-  const auto expected = trained([](Problem& run) { run.optimizer.zero_grad(); });
-  const auto base = trained([](Problem& run) {
+  const auto expected = trained([](Regression& run) { run.optimizer.zero_grad(); });
+  const auto base = trained([](Regression& run) {
     static_cast<torch::optim::Optimizer&>(run.optimizer).zero_grad(/*set_to_none=*/false);
   });
-  const auto by_hand = trained([](Problem& run) {
+  const auto by_hand = trained([](Regression& run) {
     for (const auto& parameter : run.model->parameters()) {
       if (parameter.grad().defined()) parameter.grad().zero_();
     }
   });
-  const auto by_model = trained([](Problem& run) { run.model->zero_grad(false); });
+  const auto by_model = trained([](Regression& run) { run.model->zero_grad(false); });
   EXPECT_TRUE(same_bits(base, expected));
   EXPECT_TRUE(same_bits(by_hand, expected));
   EXPECT_TRUE(same_bits(by_model, expected));
-  IVON_EXPECT_ERROR(trained([](Problem&) {}),
+  IVON_EXPECT_ERROR(trained([](Regression&) {}),
                     "was added to one that an earlier sample already used");
 }
 
 TEST(Messages, PredictInsideAScopeNamesPredict) {
   for (const bool on_step : {false, true}) {
-    Problem run(on_step);
+    Regression run(on_step);
     torch::NoGradGuard no_grad;
     const auto sample = run.optimizer.sampled_params();
     EXPECT_EQ(message_of([&] {
@@ -77,7 +77,7 @@ TEST(Messages, PredictInsideAScopeNamesPredict) {
 }
 
 TEST(Messages, AModelConvertedUnderEvalSaysWhenToConvert) {
-  Problem run(true);
+  Regression run(true);
   run.optimizer.eval();
   run.model->to(torch::kDouble);
   EXPECT_EQ(message_of([&] { run.optimizer.train(); }),
@@ -94,7 +94,7 @@ TEST(Messages, AModelConvertedUnderEvalSaysWhenToConvert) {
 }
 
 TEST(Messages, AnEarlierDamageIsNotReportedAfterLoad) {
-  Problem run(false);
+  Regression run(false);
   const std::string archive = run.saved();
   {
     const auto sample = run.optimizer.sampled_params();
@@ -106,7 +106,7 @@ TEST(Messages, AnEarlierDamageIsNotReportedAfterLoad) {
 }
 
 TEST(Messages, AClosureThatThrowsGivesItsNoiseBack) {
-  Problem run(false);
+  Regression run(false);
   const std::string before = run.saved();
   EXPECT_THROW(run.optimizer.step([&]() -> torch::Tensor {
     run.backward();

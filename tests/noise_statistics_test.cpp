@@ -127,7 +127,7 @@ void expect_standard_normal(const Summary& summary) {
 }
 
 void expect_one_long_tensor(Fill fill) {
-  const NoiseKey key{kSeed, NoiseDomain::kTraining, 0, 0};
+  const NoiseKey key{kSeed, 0, NoiseDomain::kTraining, 0};
   SCOPED_TRACE(text_of(key));
   std::vector<float> block(kNoiseBlock);
   Summary all;
@@ -163,7 +163,7 @@ TEST(NoiseStatistics, ManySmallTensorsAndSteps) {
   Summary all;
   for (uint64_t draw = 0; draw < static_cast<uint64_t>(kDraws / (kCount * 100)); ++draw) {
     for (uint32_t parameter = 0; parameter < 100; ++parameter) {
-      fill_normal({kSeed + 1, NoiseDomain::kTraining, draw, parameter}, 0, values.data(), kCount);
+      fill_normal({kSeed + 1, draw, NoiseDomain::kTraining, parameter}, 0, values.data(), kCount);
       all.add(values.data(), kCount);
     }
   }
@@ -212,7 +212,7 @@ class Correlation {
 // Lags within a tensor (of stream 1): neighbours, the other half of a Box-Muller pair (16), the
 // same lane (32), two pairs on (64).
 void expect_no_lags(Fill fill) {
-  const NoiseKey key{kSeed + 2, NoiseDomain::kTraining, 3, 1};
+  const NoiseKey key{kSeed + 2, 3, NoiseDomain::kTraining, 1};
   SCOPED_TRACE(text_of(key));
   constexpr std::array<int64_t, 9> kLags = {1, 2, 3, 15, 16, 17, 31, 32, 64};
   std::array<Correlation, kLags.size()> correlations;
@@ -248,7 +248,7 @@ void expect_uncorrelated(const NoiseKey& a, const NoiseKey& b, int64_t block_dis
   correlation.expect_none();
 }
 
-constexpr NoiseKey kBase{kSeed + 3, NoiseDomain::kTraining, 5, 2};
+constexpr NoiseKey kBase{kSeed + 3, 5, NoiseDomain::kTraining, 2};
 
 TEST(NoiseStatistics, NeighbouringBlocks) { expect_uncorrelated(kBase, kBase, 1); }
 
@@ -289,21 +289,21 @@ TEST(NoiseStatistics, NeighbouringSeeds) {
 // One element followed over draws (what one weight sees during training), 1e6 draws.
 TEST(NoiseStatistics, OneElementOverDraws) {
   constexpr int64_t kSteps = 1000000;
-  constexpr int64_t kElements = 32;  // one round of all lanes
-  std::vector<float> now(kElements);
-  std::vector<float> before(kElements);
-  std::array<Summary, kElements> summaries;
+  constexpr int64_t kDtypes = 32;  // one round of all lanes
+  std::vector<float> now(kDtypes);
+  std::vector<float> before(kDtypes);
+  std::array<Summary, kDtypes> summaries;
   Correlation serial;
   for (int64_t t = 0; t < kSteps; ++t) {
-    fill_normal({kSeed + 4, NoiseDomain::kTraining, static_cast<uint64_t>(t), 7}, 0, now.data(),
-                kElements);
-    for (size_t i = 0; i < kElements; ++i) summaries[i].add(&now[i], 1);
-    if (t > 0) serial.add(now.data(), before.data(), kElements);
+    fill_normal({kSeed + 4, static_cast<uint64_t>(t), NoiseDomain::kTraining, 7}, 0, now.data(),
+                kDtypes);
+    for (size_t i = 0; i < kDtypes; ++i) summaries[i].add(&now[i], 1);
+    if (t > 0) serial.add(now.data(), before.data(), kDtypes);
     std::swap(now, before);
   }
   SCOPED_TRACE("seed " + std::to_string(kSeed + 4));
   serial.expect_none();
-  for (size_t i = 0; i < kElements; ++i) {
+  for (size_t i = 0; i < kDtypes; ++i) {
     SCOPED_TRACE("element " + std::to_string(i));
     EXPECT_NEAR(summaries[i].raw_moment(1), 0, bound(1, kSteps));   // 5.0e-3
     EXPECT_NEAR(summaries[i].raw_moment(2), 1, bound(2, kSteps));   // 7.1e-3

@@ -2,7 +2,7 @@
 // Noise as tensors: which element gets which normal. The stream itself: noise_statistics_test.cpp.
 #include <ATen/Parallel.h>
 
-#include <ivon/noise.hpp>
+#include <ivon/dispatch/normals.hpp>
 
 #include "pch.hpp"
 #include "support.hpp"
@@ -15,7 +15,7 @@ using ivon::detail::NoiseStream;
 using ivon::detail::standard_normal;
 using ivon_test::same_bits;
 
-const NoiseKey kKey{1, NoiseDomain::kTraining, 2, 3};
+const NoiseKey kKey{1, 2, NoiseDomain::kTraining, 3};
 
 TEST(NoiseTensors, ElementsInMemoryOrder) {
   const auto flat = standard_normal(torch::empty({120}), kKey, at::kFloat);

@@ -3,31 +3,41 @@
 #include <cmath>
 #include <ivon/options.hpp>
 #include <limits>
+#include <map>
+#include <set>
 #include <sstream>
+#include <string>
+#include <vector>
 
+#include "option_values.hpp"
 #include "pch.hpp"
 #include "support.hpp"
 
 namespace {
 
 using ivon::IVONOptions;
+using ivon_test::archive_of;
 using ivon_test::message_of;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 const double kNan = std::nan("");
 
+c10::IValue value_of(torch::serialize::InputArchive& archive, const std::string& name) {
+  c10::IValue value;
+  archive.read(name, value);
+  return value;
+}
+
+// An option that has no row, or whose default is another, fails.
 TEST(Options, DefaultsAreThePapers) {
-  const IVONOptions options;
-  EXPECT_EQ(options.lr(), 0.1);
-  EXPECT_EQ(options.hess_init(), 1.0);
-  EXPECT_EQ(options.betas(), std::make_tuple(0.9, 0.99999));
-  EXPECT_EQ(options.weight_decay(), 1e-4);
-  EXPECT_EQ(options.clip_radius(), kInf);
-  EXPECT_EQ(options.hess_clip(), kInf);
-  EXPECT_TRUE(options.debias());
-  EXPECT_TRUE(options.rescale_lr());
-  EXPECT_EQ(options.mc_samples(), 1);
-  EXPECT_FALSE(options.sample_on_step());
+  auto archive = archive_of(IVONOptions());
+  std::set<std::string> unknown;
+  for (const std::string& name : archive.keys()) unknown.insert(name);
+  for (const ivon_test::OptionRow& row : ivon_test::option_rows()) {
+    ASSERT_EQ(unknown.erase(row.name), 1U) << row.name << " is no option";
+    EXPECT_TRUE(value_of(archive, row.name) == row.by_default) << row.name;
+  }
+  EXPECT_THAT(unknown, ::testing::IsEmpty()) << "without a row in option_values.hpp";
 }
 
 TEST(Options, SettersChainAndReferencesWrite) {
@@ -135,29 +145,62 @@ TEST(Options, EveryBadValueHasItsMessage) {
             "ivon: parameter group 1: lr must be finite and >= 0, got -1; a good start is 0.1");
 }
 
+// Another value than the default, for an option of any type.
+c10::IValue changed(const c10::IValue& value) {
+  if (value.isBool()) return !value.toBool();
+  if (value.isInt()) return value.toInt() + 3;
+  return std::isfinite(value.toDouble()) ? value.toDouble() / 2 + 0.125 : 0.5;
+}
+
 TEST(Options, ArchiveKeepsEveryField) {
-  const IVONOptions saved = IVONOptions(0.7)
-                                .ess(123)
-                                .hess_init(0.25)
-                                .betas({0.5, 0.75})
-                                .weight_decay(0.125)
-                                .clip_radius(2)
-                                .hess_clip(3)
-                                .debias(false)
-                                .rescale_lr(false)
-                                .mc_samples(4)
-                                .sample_on_step(true);
-  std::stringstream stream;
+  auto defaults = archive_of(IVONOptions());
   torch::serialize::OutputArchive out;
-  saved.serialize(out);
+  std::map<std::string, c10::IValue> written;
+  for (const std::string& name : defaults.keys()) {
+    written[name] = changed(value_of(defaults, name));
+    out.write(name, written[name]);
+  }
+  std::stringstream stream;
   out.save_to(stream);
   torch::serialize::InputArchive in;
   in.load_from(stream);
-  IVONOptions loaded(0);
+  IVONOptions loaded;
   loaded.serialize(in);
-  EXPECT_EQ(loaded, saved);
-  const torch::optim::OptimizerOptions& base = saved;
-  EXPECT_EQ(*static_cast<const IVONOptions*>(base.clone().get()), saved);
+  auto read = archive_of(loaded);
+  for (const auto& [name, value] : written) {
+    EXPECT_TRUE(value_of(read, name) == value) << name;
+  }
+  EXPECT_EQ(loaded.lr(), 0.175);
+  EXPECT_TRUE(loaded.capturable());
+  EXPECT_NE(loaded, IVONOptions());
+  const torch::optim::OptimizerOptions& base = loaded;
+  EXPECT_EQ(*static_cast<const IVONOptions*>(base.clone().get()), loaded);
+  // All of them count as set now.
+  loaded.inherit(IVONOptions(7).ess(7).hess_init(7));
+  EXPECT_EQ(loaded.hess_init(), 0.625);
+}
+
+TEST(Options, ArchivesWithoutAField) {
+  auto all = archive_of(IVONOptions(0.3).ess(5).capturable(true));
+  for (const std::string& missing : all.keys()) {
+    torch::serialize::OutputArchive out;
+    for (const std::string& name : all.keys()) {
+      if (name != missing) out.write(name, value_of(all, name));
+    }
+    std::stringstream stream;
+    out.save_to(stream);
+    torch::serialize::InputArchive in;
+    in.load_from(stream);
+    IVONOptions loaded;
+    const std::string message = message_of([&] { loaded.serialize(in); });
+    if (missing == "capturable") {  // the first archives had no such option
+      EXPECT_EQ(message, "");
+      EXPECT_FALSE(loaded.capturable());
+      EXPECT_EQ(loaded.ess(), 5);
+    } else {
+      EXPECT_EQ(message, "ivon: the archive has no option '" + missing + "'; it is damaged");
+    }
+  }
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ done
 . cmake/setup.sh
 . tests/setup_cuda.sh
 need_packages g++ cmake ninja-build libgtest-dev libgmock-dev libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev \
-  gnuplot-nox fonts-dejavu-core dataset-fashion-mnist g++-aarch64-linux-gnu qemu-user-static googletest
+  gnuplot-nox fonts-dejavu-core dataset-fashion-mnist g++-aarch64-linux-gnu qemu-user-static googletest doxygen
 need_torch
 need_nvrtc
 need_torch_headers
@@ -44,4 +44,4 @@ build "$preset"
 
 say "-- running the tests"
 cd "build/$preset"
-exec ctest --output-on-failure --no-tests=error ${arguments[@]+"${arguments[@]}"}
+exec ctest --output-on-failure --no-tests=error -j "$(build_jobs)" ${arguments[@]+"${arguments[@]}"}

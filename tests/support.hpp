@@ -13,6 +13,8 @@
 #include <cstring>
 #include <string>
 
+#include "instances.hpp"
+
 namespace ivon_test {
 
 // The seed of every test that does not choose its own; fixed, so that a failure repeats.

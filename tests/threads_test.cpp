@@ -17,7 +17,7 @@ using ivon::IVONOptions;
 using ivon_test::message_of;
 using ivon_test::same_bits;
 
-IVONOptions options(bool on_step) {
+IVONOptions loop_options(bool on_step) {
   return IVONOptions(0.1).ess(100).beta2(0.9).sample_on_step(on_step);
 }
 
@@ -30,7 +30,7 @@ std::string message_in_thread(const std::function<void()>& call) {
 TEST(Threads, ACallWhileAnotherThreadIsInsideOneIsAnError) {
   for (const bool on_step : {false, true}) {
     auto weight = torch::linspace(-1, 1, 8).requires_grad_();
-    IVON optimizer({weight}, options(on_step));
+    IVON optimizer({weight}, loop_options(on_step));
     const auto predict = [&] {
       (void)ivon::predict(
           optimizer,
@@ -81,7 +81,7 @@ TEST(Threads, ACallWhileAnotherThreadIsInsideOneIsAnError) {
 
 TEST(Threads, ACallWhileAnotherThreadShowsASampleIsAnError) {
   auto weight = torch::linspace(-1, 1, 8).requires_grad_();
-  IVON optimizer({weight}, options(false));
+  IVON optimizer({weight}, loop_options(false));
   const auto before = weight.detach().clone();
   {
     const auto sample = optimizer.sampled_params();
@@ -104,7 +104,7 @@ TEST(Threads, ACallWhileAnotherThreadShowsASampleIsAnError) {
 TEST(Threads, PredictingWhileTrainingIsAnErrorOrWorks) {
   const ivon_test::OneThread one_thread;
   auto weight = torch::linspace(-1, 1, 64).requires_grad_();
-  IVON optimizer({weight}, options(false).lr(0));  // so that the mean stays as it is
+  IVON optimizer({weight}, loop_options(false).lr(0));  // so that the mean stays as it is
   std::atomic<bool> stop{false};
   std::thread other([&] {
     torch::NoGradGuard no_grad;
@@ -135,7 +135,7 @@ TEST(Threads, PredictingWhileTrainingIsAnErrorOrWorks) {
 TEST(Threads, TwoModelsTrainInTwoThreads) {
   const auto train = [](torch::Tensor& mean) {
     auto weight = torch::linspace(-1, 1, 5000).requires_grad_();
-    IVON optimizer({weight}, options(false));
+    IVON optimizer({weight}, loop_options(false));
     optimizer.manual_seed(4);
     for (int i = 0; i < 50; ++i) {
       optimizer.zero_grad();

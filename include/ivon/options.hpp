@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a user can set, per parameter group where not said otherwise.
+// The options of the optimizer. Every parameter group has its own values, except of options that
+// have one value for the whole optimizer.
 #pragma once
 
 #include <c10/util/Exception.h>
@@ -8,9 +9,9 @@
 
 #include <cmath>
 #include <cstdint>
-#include <ivon/detail/archive_values.hpp>
-#include <ivon/detail/options_prefix.hpp>
-#include <ivon/detail/rate_on_device.hpp>
+#include <ivon/values/archive_values.hpp>
+#include <ivon/values/learning_rate_link.hpp>
+#include <ivon/values/options_prefix.hpp>
 #include <ivon/version.hpp>
 #include <limits>
 #include <string>
@@ -22,9 +23,24 @@
 
 IVON_NAMESPACE_BEGIN
 
-// Declares an option with the accessors that TORCH_ARG makes (get, chainable set, reference), and
-// remembers whether it was set, for groups inherit what they leave open.
-#define IVON_OPTION(T, name, ...)                    \
+/// Options of `IVON`; symbols as in Shen et al. 2024 (arXiv 2402.17641), Algorithm 1.
+///
+/// A parameter group inherits from the optimizer every option that it does not set. An option
+/// counts as set when its setter was called, or when a write through the reference accessor left it
+/// different from the class default.
+class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> {
+  detail::OptionsPrefix prefix_;  // must be the first member; holds lr
+
+ public:
+  IVONOptions() = default;
+  /// Sets the learning rate, as lr(value) does. The conversion is implicit, as for every LibTorch
+  /// optimizer.
+  IVONOptions(double learning_rate) { lr(learning_rate); }  // NOLINT(google-explicit-constructor)
+
+// These are the accessors that LibTorch's TORCH_ARG makes: one returns the value, one returns a
+// reference, and one sets the value and can be chained. Each option remembers whether it was set,
+// because groups inherit the options that they do not set.
+#define IVON_OPTION(T, name, value_by_default, ...)  \
  public:                                             \
   const T& name() const noexcept { return name##_; } \
   T& name() noexcept { return name##_; }             \
@@ -35,147 +51,128 @@ IVON_NAMESPACE_BEGIN
   }                                                  \
                                                      \
  private:                                            \
-  T name##_ = __VA_ARGS__;                           \
-  bool name##_set_ = false
-
-/// Options of `IVON`; symbols as in Shen et al. 2024 (arXiv 2402.17641), Algorithm 1.
-///
-/// A parameter group inherits from the optimizer every option that it does not set. An option
-/// counts as set when its setter was called, or when a write through the reference accessor left it
-/// different from the class default.
-class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> {
-  detail::OptionsPrefix prefix_;  // first of all members; holds lr
+  T name##_ = value_by_default;                      \
+  bool name##_set_ = false;
+#include <ivon/values/option_list.inl>
+#undef IVON_OPTION
 
  public:
-  IVONOptions() = default;
-  /// `lr` as below. Implicit, as for every LibTorch optimizer.
-  IVONOptions(double learning_rate) { lr(learning_rate); }  // NOLINT(google-explicit-constructor)
-
-  /// lambda: effective sample size, > 0, required. Usually the number of training examples; N/T
-  /// tempers the posterior.
-  IVON_OPTION(double, ess, 0.0);
-  /// h0: value the running Hessian starts from, > 0. 0.01 ... 1; smaller is noisier.
-  IVON_OPTION(double, hess_init, 1.0);
-  /// delta: prior precision over lambda, >= 0. Acts on the noise, the Hessian and the step (an L2
-  /// regulariser of the mean loss, not AdamW's decoupled decay).
-  IVON_OPTION(double, weight_decay, 1e-4);
-  /// Bound on every element of the preconditioned step before lr, > 0.
-  IVON_OPTION(double, clip_radius, std::numeric_limits<double>::infinity());
-  /// Bound on an outlier of the Hessian estimate: |hhat - h| <= hess_clip (h + delta), > 0.
-  IVON_OPTION(double, hess_clip, std::numeric_limits<double>::infinity());
-  /// Divide the momentum by 1 - beta1^t.
-  IVON_OPTION(bool, debias, true);
-  /// Multiply lr by hess_init + weight_decay.
-  IVON_OPTION(bool, rescale_lr, true);
-  /// Samples taken by `step(closure)`, >= 1. One value for the whole optimizer.
-  IVON_OPTION(int64_t, mc_samples, 1);
-  /// `step()` also draws the next sample and leaves it in the module, so that AdamW's training loop
-  /// trains as it is. One value for the whole optimizer; an archive does not change it.
-  IVON_OPTION(bool, sample_on_step, false);
-  /// For parameters on CUDA devices: step counts, noise position and learning rate are kept in
-  /// device memory, so that a captured CUDA graph can be replayed (PyTorch's word). Then
-  /// `param_state`, `save` and `param_groups()` options' lr(value) and set_lr(value) speak with the
-  /// device. One value for the whole optimizer; an archive does not change it.
-  IVON_OPTION(bool, capturable, false);
-
- public:
-  /// Learning rate, >= 0. With `rescale_lr` the first step is an SGD step of this rate.
+  /// Learning rate, >= 0. With `rescale_lr` and `debias` the first step is an SGD step with this
+  /// rate.
   const double& lr() const noexcept { return prefix_.lr(); }
+  /// Returns a reference to the learning rate. A write through it counts as set where the value
+  /// then differs from the class default, 0.1. With `capturable`, use lr(value) or set_lr()
+  /// instead, because only these two also write the copy in device memory.
   double& lr() noexcept { return prefix_.lr(); }
+  /// Sets the learning rate, >= 0 and finite, and returns these options, so that calls can be
+  /// chained. validate() checks the range, not this call.
   IVONOptions& lr(const double& value) {
     prefix_.set_lr(value);
     lr_set_ = true;
-    rate_on_device_.set(value);
+    learning_rate_link_.notify(value);
     return *this;
   }
 
   /// (beta1, beta2): decay of the momentum, in [0, 1), and of the Hessian, in [0, 1]. 1 - beta2 is
   /// the Hessian's step size: choose beta2 so that steps * (1 - beta2) is about 1 or more.
   const std::tuple<double, double>& betas() const noexcept { return betas_; }
+  /// Returns a reference to (beta1, beta2). A write through it counts as set, for each of the two,
+  /// where the value then differs from the class default, (0.9, 0.99999).
   std::tuple<double, double>& betas() noexcept { return betas_; }
+  /// Sets beta1, in [0, 1), and beta2, in [0, 1], and returns these options. validate() checks the
+  /// ranges, not this call.
   IVONOptions& betas(const std::tuple<double, double>& value) {
     return beta1(std::get<0>(value)).beta2(std::get<1>(value));
   }
+  /// Returns beta1, the decay of the momentum, in [0, 1).
   double beta1() const noexcept { return std::get<0>(betas_); }
+  /// Returns beta2, the decay of the Hessian, in [0, 1].
   double beta2() const noexcept { return std::get<1>(betas_); }
+  /// Sets beta1, the decay of the momentum, in [0, 1), and returns these options.
   IVONOptions& beta1(double value) {
     std::get<0>(betas_) = value;
     beta1_set_ = true;
     return *this;
   }
+  /// Sets beta2, the decay of the Hessian, in [0, 1], and returns these options.
   IVONOptions& beta2(double value) {
     std::get<1>(betas_) = value;
     beta2_set_ = true;
     return *this;
   }
 
-  /// Takes every option that was not set here from `defaults`; afterwards all count as set.
+  /// Copies from `defaults` every option that was not set in this object. Afterwards all options
+  /// count as set.
   void inherit(const IVONOptions& defaults);
 
-  /// Throws where an option is not finite or out of range; `where` opens the message, e.g.
-  /// "parameter group 1: ".
+  /// Throws c10::Error if an option is out of its range. The message begins with `where`, for
+  /// instance "parameter group 1: ".
   void validate(const std::string& where = "") const;
 
-  /// Equal values; whether they were set does not count.
+  /// Returns whether all options have equal values, no matter whether they were set.
   friend bool operator==(const IVONOptions& a, const IVONOptions& b) {
     bool equal = true;
     visit(a, b, [&](const char*, const auto& x, const auto& y, bool, bool) { equal &= x == y; });
     return equal;
   }
+  /// Returns the opposite of ==.
   friend bool operator!=(const IVONOptions& a, const IVONOptions& b) { return !(a == b); }
 
-  // inline already here: otherwise it is the key function, and every file that includes this header
-  // compiles the vtable and all it refers to (2 s).
+  // The declarations say inline, not only the definitions. Otherwise these functions would be the
+  // key functions of the class, and every file that includes this header would compile the table of
+  // virtual functions, which takes 2 s.
+  /// Reads all options from the archive; afterwards all of them count as set. Does not check
+  /// ranges.
+  ///
+  /// Throws c10::Error if an option is missing or has another type. An archive without
+  /// `capturable`, which is younger than the first archives, is accepted.
   inline void serialize(torch::serialize::InputArchive& archive) override;
+  /// Writes the value of every option under its name.
   inline void serialize(torch::serialize::OutputArchive& archive) const override;
-  /// The options of several groups under one key for each option, so that the time to write and to
-  /// read them grows with their number and no faster. `read_list` gives `count` options or throws.
+  /// Writes the options of several groups, with one key for each option, so that the time to write
+  /// and to read them is linear in the number of groups. For the optimizer.
   static inline void write_list(torch::serialize::OutputArchive& archive,
                                 const std::vector<const IVONOptions*>& all);
+  /// Reads `count` options that write_list() wrote; for the optimizer. All of them count as set.
+  /// Throws c10::Error if a value is missing, has another type, or if the number of options is not
+  /// `count`.
   static inline std::vector<IVONOptions> read_list(torch::serialize::InputArchive& archive,
                                                    size_t count);
 
+  /// Returns the learning rate, as LibTorch's schedulers read it.
   double get_lr() const override { return prefix_.get_lr(); }
+  /// Sets the learning rate, as LibTorch's schedulers do; the same as lr(value).
   void set_lr(const double value) override { lr(value); }
 
-  /// Throws where a field other than lr was written as a field of another optimizer's options;
-  /// `where` opens the message. For the optimizer.
+  /// Throws c10::Error if the program wrote a field other than lr through a cast to another
+  /// optimizer's options. The message begins with `where`. For the optimizer.
   void refuse_foreign_writes(const std::string& where) const {
     prefix_.refuse_foreign_writes(where);
   }
 
-  /// Of the group that holds these options; for the optimizer.
-  detail::RateOnDevice& rate_on_device() const noexcept { return rate_on_device_; }
+  /// Returns the link through which the optimizer learns that lr was set. For the optimizer.
+  detail::LearningRateLink& learning_rate_link() const noexcept { return learning_rate_link_; }
 
  private:
   bool lr_set_ = false;
-  mutable detail::RateOnDevice rate_on_device_;
+  mutable detail::LearningRateLink learning_rate_link_;
   std::tuple<double, double> betas_ = {0.9, 0.99999};
   bool beta1_set_ = false;
   bool beta2_set_ = false;
 
-  // The one list of all options: calls visitor(name, a's value, b's value, a's mark, b's mark).
+  // Goes through all options: calls visitor(name, a's value, b's value, a's mark, b's mark), where
+  // the mark says whether the option was set.
   template <class First, class Second, class Visitor>
   static void visit(First& a, Second& b, Visitor&& visitor) {
     visitor("lr", a.prefix_.lr(), b.prefix_.lr(), a.lr_set_, b.lr_set_);
-    visitor("ess", a.ess_, b.ess_, a.ess_set_, b.ess_set_);
-    visitor("hess_init", a.hess_init_, b.hess_init_, a.hess_init_set_, b.hess_init_set_);
     visitor("beta1", std::get<0>(a.betas_), std::get<0>(b.betas_), a.beta1_set_, b.beta1_set_);
     visitor("beta2", std::get<1>(a.betas_), std::get<1>(b.betas_), a.beta2_set_, b.beta2_set_);
-    visitor("weight_decay", a.weight_decay_, b.weight_decay_, a.weight_decay_set_,
-            b.weight_decay_set_);
-    visitor("clip_radius", a.clip_radius_, b.clip_radius_, a.clip_radius_set_, b.clip_radius_set_);
-    visitor("hess_clip", a.hess_clip_, b.hess_clip_, a.hess_clip_set_, b.hess_clip_set_);
-    visitor("debias", a.debias_, b.debias_, a.debias_set_, b.debias_set_);
-    visitor("rescale_lr", a.rescale_lr_, b.rescale_lr_, a.rescale_lr_set_, b.rescale_lr_set_);
-    visitor("mc_samples", a.mc_samples_, b.mc_samples_, a.mc_samples_set_, b.mc_samples_set_);
-    visitor("sample_on_step", a.sample_on_step_, b.sample_on_step_, a.sample_on_step_set_,
-            b.sample_on_step_set_);
-    visitor("capturable", a.capturable_, b.capturable_, a.capturable_set_, b.capturable_set_);
+#define IVON_OPTION(T, name, ...) \
+  visitor(#name, a.name##_, b.name##_, a.name##_set_, b.name##_set_);
+#include <ivon/values/option_list.inl>
+#undef IVON_OPTION
   }
 };
-
-#undef IVON_OPTION
 
 inline void IVONOptions::inherit(const IVONOptions& defaults) {
   IVONOptions inherited = defaults;
@@ -193,30 +190,29 @@ inline void IVONOptions::inherit(const IVONOptions& defaults) {
 
 inline void IVONOptions::validate(const std::string& where) const {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  const double lr_value = get_lr();
-  TORCH_CHECK(lr_value >= 0 && lr_value < kInfinity, "ivon: ", where,
-              "lr must be finite and >= 0, got ", lr_value, "; a good start is 0.1");
+  const auto check = [&](bool valid, const char* name, const char* rule, auto value,
+                         const char* remedy) {
+    TORCH_CHECK(valid, "ivon: ", where, name, " ", rule, ", got ", value, "; ", remedy);
+  };
+  check(get_lr() >= 0 && get_lr() < kInfinity, "lr", "must be finite and >= 0", get_lr(),
+        "a good start is 0.1");
   TORCH_CHECK(ess_ != 0, "ivon: ", where,
               "ess must be > 0, got 0; set it to the number of training examples: "
               "ivon::IVONOptions(",
-              lr_value, ").ess(60'000)");
-  TORCH_CHECK(
-      ess_ > 0 && ess_<kInfinity, "ivon: ", where, "ess must be ", ess_> 0 ? "finite" : "> 0",
-      ", got ", ess_, "; set it to the number of training examples");
-  TORCH_CHECK(hess_init_ > 0 && hess_init_ < kInfinity, "ivon: ", where,
-              "hess_init must be finite and > 0, got ", hess_init_, "; use 0.01 to 1");
-  TORCH_CHECK(beta1() >= 0 && beta1() < 1, "ivon: ", where, "beta1 must be in [0, 1), got ",
-              beta1(), "; the usual value is 0.9");
-  TORCH_CHECK(beta2() >= 0 && beta2() <= 1, "ivon: ", where, "beta2 must be in [0, 1], got ",
-              beta2(), "; the usual value is 0.99999");
-  TORCH_CHECK(weight_decay_ >= 0 && weight_decay_ < kInfinity, "ivon: ", where,
-              "weight_decay must be finite and >= 0, got ", weight_decay_, "; the default is 1e-4");
-  TORCH_CHECK(clip_radius_ > 0, "ivon: ", where, "clip_radius must be > 0, got ", clip_radius_,
-              "; infinity switches clipping off");
-  TORCH_CHECK(hess_clip_ > 0, "ivon: ", where, "hess_clip must be > 0, got ", hess_clip_,
-              "; infinity switches clipping off");
-  TORCH_CHECK(mc_samples_ >= 1, "ivon: ", where, "mc_samples must be >= 1, got ", mc_samples_,
-              "; the usual value is 1");
+              get_lr(), ").ess(60'000)");
+  check(ess_ != kInfinity, "ess", "must be finite", ess_,
+        "set it to the number of training examples");
+  check(beta1() >= 0 && beta1() < 1, "beta1", "must be in [0, 1)", beta1(),
+        "the usual value is 0.9");
+  check(beta2() >= 0 && beta2() <= 1, "beta2", "must be in [0, 1]", beta2(),
+        "the usual value is 0.99999");
+#define IVON_OPTION(T, name, value_by_default, valid, rule, remedy) \
+  {                                                                 \
+    [[maybe_unused]] const T& value = name##_;                      \
+    check(valid, #name, rule, value, remedy);                       \
+  }
+#include <ivon/values/option_list.inl>
+#undef IVON_OPTION
   TORCH_CHECK(!sample_on_step_ || mc_samples_ == 1, "ivon: ", where,
               "mc_samples must be 1 with sample_on_step, got ", mc_samples_,
               "; write the standard loop for several samples a step");
@@ -233,7 +229,7 @@ inline void IVONOptions::serialize(torch::serialize::InputArchive& archive) {
     using Value = std::decay_t<decltype(value)>;
     c10::IValue stored;
     if (!archive.try_read(name, stored)) {
-      const bool later = std::string_view(name) == "capturable";  // than the first archives
+      const bool later = std::string_view(name) == "capturable";  // the first archives lack it
       TORCH_CHECK(later, "ivon: the archive has no option '", name, "'; it is damaged");
       return;
     }

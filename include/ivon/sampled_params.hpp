@@ -3,25 +3,30 @@
 #pragma once
 
 #include <exception>
-#include <ivon/detail/sampling_core.hpp>
+#include <ivon/sampling/sampling_core.hpp>
 #include <ivon/version.hpp>
 #include <memory>
 #include <utility>
 
 IVON_NAMESPACE_BEGIN
 
-/// While it lives, the module holds the mean. Made by `IVON::mean_params()`; outside
-/// `sample_on_step` the module holds the mean anyway and this does nothing. May be nested, and
-/// predictions may be made in it.
+/// While this guard lives, the module holds the posterior mean. IVON::mean_params() makes it.
+/// Without `sample_on_step` the module holds the mean outside samples anyway, and the guard does
+/// nothing. Guards may be nested, and predictions may be made while a guard lives.
 class [[nodiscard]] MeanParams {
  public:
+  /// Makes a guard that does nothing.
   MeanParams() = default;
+  /// Shows the mean in the module; for IVON::mean_params(), which programs call.
   explicit MeanParams(std::shared_ptr<detail::SamplingCore> core) : core_(std::move(core)) {
     core_->resident().need_mean();
   }
+  /// Ends the scope as restore() does.
   ~MeanParams() { restore(); }
 
+  /// Takes over the scope of `other`, which does nothing from then on.
   MeanParams(MeanParams&& other) noexcept = default;
+  /// Ends this scope as restore() does and takes over that of `other`.
   MeanParams& operator=(MeanParams&& other) noexcept {
     if (this != &other) {
       restore();
@@ -43,19 +48,23 @@ class [[nodiscard]] MeanParams {
   std::shared_ptr<detail::SamplingCore> core_;
 };
 
-/// While it lives, the module holds theta ~ q; when it ends, what it held before, bit for bit, on
-/// every path. Made by `IVON::sampled_params()`. Stays valid when the optimizer is moved or
-/// destroyed.
+/// While this guard lives, the module holds a sample theta ~ q. When it ends, also by an exception,
+/// the module gets back bit for bit what it held before. IVON::sampled_params() makes it. The guard
+/// stays valid if the optimizer is moved or destroyed.
 class [[nodiscard]] SampledParams {
  public:
-  /// `afterwards` ends with the scope.
+  /// Takes charge of a sample that is shown already; for IVON::sampled_params(), which programs
+  /// call. The guard `afterwards` ends together with this one.
   explicit SampledParams(std::shared_ptr<detail::SamplingCore> core, MeanParams afterwards = {})
       : core_(std::move(core)),
         afterwards_(std::move(afterwards)),
         exceptions_(std::uncaught_exceptions()) {}
+  /// Ends the scope as restore() does. Does not throw.
   ~SampledParams() { restore(); }
 
+  /// Takes over the scope of `other`, which does nothing from then on.
   SampledParams(SampledParams&& other) noexcept = default;
+  /// Ends this scope as restore() does and takes over that of `other`.
   SampledParams& operator=(SampledParams&& other) noexcept {
     if (this != &other) {
       restore();
@@ -78,8 +87,11 @@ class [[nodiscard]] SampledParams {
 
  private:
   std::shared_ptr<detail::SamplingCore> core_;
-  MeanParams afterwards_;  // with sample_on_step: until the training sample is shown again
-  int exceptions_;  // in flight when the scope began: one more means that the scope is unwinding
+  // Ends after the sample's scope. With sample_on_step the module then shows the training sample.
+  MeanParams afterwards_;
+  // The number of exceptions in flight when the scope began. If there are more when it ends, an
+  // exception is leaving the scope.
+  int exceptions_;
 };
 
 IVON_NAMESPACE_END

@@ -1,16 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Learning-rate schedules with a linear warm-up, for every torch::optim::Optimizer:
-// WarmupCosineLR and WarmupLinearLR. With w = warmup_steps, T = total_steps, f = final_factor, the
-// rate of a group is its base rate times
-//
-//   factor(k) = (k + 1) / w                               k < w        (linear warm-up)
-//               f + (1 - f) (1 + cos(pi (k-w)/(T-w))) / 2  w <= k < T   (cosine)
-//               f + (1 - f) (1 - (k-w)/(T-w))              w <= k < T   (linear)
-//               f                                          k >= T
-//
-// The constructor sets factor(0), the k-th call of step() sets factor(k): call step() once after
-// every optimizer.step() (or once per epoch, with both lengths in epochs).
+// Learning-rate schedules with a linear warm-up: WarmupCosineLR and WarmupLinearLR. They work on
+// every torch::optim::Optimizer. The comments of the two classes give the formulas.
 #pragma once
 
 #include <c10/util/Exception.h>
@@ -30,13 +21,18 @@
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
+// The way in which the learning rate falls after the warm-up. Archives store these numbers.
 enum class Decay : int64_t { kCosine = 0, kLinear = 1 };
 
-/// What both schedules share. The optimizer must outlive the scheduler and stay where it is, as for
-/// every LibTorch scheduler.
+/// The members that WarmupCosineLR and WarmupLinearLR share. Programs use those two classes.
+///
+/// The scheduler keeps a reference to the optimizer. So the optimizer must outlive the scheduler
+/// and stay at its address, as for every LibTorch scheduler.
 class WarmupLR : public torch::optim::LRScheduler {
  public:
-  /// The multiple of the base rate that is in force after the k-th step(), k >= 0.
+  /// Returns the multiple of the base rate that the k-th call of step() sets, for k >= 0. The
+  /// constructor sets factor(0). The value is in [0, 1]. The comment of the class gives the
+  /// formula.
   double factor(int64_t k) const {
     if (k < warmup_steps_) {
       return static_cast<double>(k + 1) / static_cast<double>(warmup_steps_);
@@ -49,16 +45,17 @@ class WarmupLR : public torch::optim::LRScheduler {
     return final_factor_ + (1 - final_factor_) * left;
   }
 
-  /// The rates that the factors multiply: one for each group the scheduler has seen. A group added
-  /// to the optimizer later trains at its own rate until the next step(), which takes that for
-  /// base.
+  /// Returns the base rates, which factor() multiplies: one learning rate for each parameter group
+  /// that the scheduler has seen. A group that is added to the optimizer later keeps its own rate
+  /// until the next step(), which takes this rate as the group's base rate.
   const std::vector<double>& base_lrs() const { return base_lrs_; }
 
-  /// How often step() has been called.
+  /// Returns the number of calls of step() so far, 0 or more. load() sets it to the saved number.
   int64_t steps_taken() const { return static_cast<int64_t>(step_count_); }
 
-  /// Everything that a resumed run needs: the schedule, the count, base rates and current rates,
-  /// all under one key, so the archive may hold an optimizer or a model as well.
+  /// Writes everything that a resumed run needs: the schedule, the number of calls of step(), the
+  /// base rates and the current rates. All of it lies under one key, "ivon_warmup_scheduler", so
+  /// the same archive may hold a model or an optimizer as well.
   void save(torch::serialize::OutputArchive& archive) const {
     torch::serialize::OutputArchive nested(archive.compilation_unit());
     nested.write("format", c10::IValue(kFormat));
@@ -72,9 +69,13 @@ class WarmupLR : public torch::optim::LRScheduler {
     archive.write(kKey, nested);
   }
 
-  /// Takes count, base rates and current rates from the archive and sets the optimizer's rates.
-  /// The scheduler must have been built with the saved schedule, on an optimizer with the saved
-  /// number of groups; load it after the optimizer. Nothing changes when it throws.
+  /// Reads what save() wrote, and sets the learning rates of the optimizer's groups to the saved
+  /// ones. Load the optimizer first and the scheduler after it.
+  ///
+  /// Throws c10::Error if the archive holds no scheduler, one of another format or a damaged one;
+  /// if the type, `warmup_steps`, `total_steps` or `final_factor` of this scheduler differ from
+  /// those of the saved one; or if the optimizer has another number of parameter groups. Nothing
+  /// changes when it throws.
   void load(torch::serialize::InputArchive& archive) {
     torch::serialize::InputArchive nested;
     TORCH_CHECK(archive.try_read(kKey, nested),
@@ -100,11 +101,13 @@ class WarmupLR : public torch::optim::LRScheduler {
     step_count_ = static_cast<unsigned>(count);
   }
 
+  /// Calls save(), so that torch::save(scheduler, "scheduler.pt") works.
   friend torch::serialize::OutputArchive& operator<<(torch::serialize::OutputArchive& archive,
                                                      const WarmupLR& scheduler) {
     scheduler.save(archive);
     return archive;
   }
+  /// Calls load(), so that torch::load(scheduler, "scheduler.pt") works. Throws as load() does.
   friend torch::serialize::InputArchive& operator>>(torch::serialize::InputArchive& archive,
                                                     WarmupLR& scheduler) {
     scheduler.load(archive);
@@ -112,6 +115,7 @@ class WarmupLR : public torch::optim::LRScheduler {
   }
 
  protected:
+  /// The constructors of the two schedules describe the parameters and what is thrown.
   WarmupLR(torch::optim::Optimizer& optimizer, int64_t warmup_steps, int64_t total_steps,
            double final_factor, Decay decay)
       : LRScheduler(optimizer),
@@ -133,7 +137,10 @@ class WarmupLR : public torch::optim::LRScheduler {
     set_lrs(scaled(0));
   }
 
-  // LibTorch calls this from step(), before it counts the call.
+  /// Returns the rates that the running call of step() sets, one for each parameter group.
+  /// LibTorch's step() calls this function before it counts the call.
+  ///
+  /// Throws c10::Error if the optimizer has fewer parameter groups than the scheduler has seen.
   std::vector<double> get_lrs() override {
     const std::vector<double> lrs = current_lrs();
     TORCH_CHECK(lrs.size() >= base_lrs_.size(), "ivon: a scheduled optimizer must keep its ",
@@ -155,7 +162,8 @@ class WarmupLR : public torch::optim::LRScheduler {
     return value;
   }
 
-  // A run resumed under another schedule would jump in its learning rate without a word.
+  // Throws if the saved schedule is not this one, because the learning rate of the resumed run
+  // would jump without notice.
   void check_same_schedule(torch::serialize::InputArchive& archive) const {
     const int64_t decay = read(archive, "decay").toInt();
     const int64_t warmup_steps = read(archive, "warmup_steps").toInt();
@@ -189,28 +197,66 @@ class WarmupLR : public torch::optim::LRScheduler {
     for (size_t i = 0; i < lrs.size(); ++i) groups[i].options().set_lr(lrs[i]);
   }
 
-  torch::optim::Optimizer& scheduled_;  // the base class keeps its reference to itself
+  torch::optim::Optimizer& scheduled_;  // the base class has a reference too, but it is private
   int64_t warmup_steps_;
   int64_t total_steps_;
   double final_factor_;
   Decay decay_;
-  std::vector<double> base_lrs_;  // one for each group seen so far
+  std::vector<double> base_lrs_;  // one for each parameter group seen so far
 };
 
 }  // namespace detail
 
-/// Linear warm-up, then a half cosine down to final_factor: 0 <= warmup_steps <= total_steps,
-/// total_steps >= 1, final_factor in [0, 1].
+/// A schedule for any torch::optim::Optimizer: the learning rate rises linearly and then falls
+/// along half a cosine.
+///
+/// The rate of a parameter group is its base rate times factor(k). The constructor sets factor(0),
+/// and the k-th call of step() sets factor(k). Call step() once after every optimizer.step(), or
+/// once per epoch if both lengths are given in epochs. With w = warmup_steps, T = total_steps and
+/// f = final_factor, factor(k) is
+///
+/// - (k + 1) / w for k < w, the warm-up;
+/// - f + (1 - f) (1 + cos(pi (k - w) / (T - w))) / 2 for w <= k < T;
+/// - f for k >= T.
+///
+/// The cosine is that of Loshchilov and Hutter 2017 (arXiv 1608.03983, equation 5) without
+/// restarts. Shen et al. 2024 (arXiv 2402.17641) train with a warm-up and a cosine to 0;
+/// docs/algorithm.md lists their settings.
 class WarmupCosineLR : public detail::WarmupLR {
  public:
+  /// Starts the schedule: takes the present learning rate of every parameter group as the group's
+  /// base rate, and sets the rate to factor(0) times the base rate.
+  ///
+  /// `optimizer` must outlive the scheduler and stay at its address. `warmup_steps` is w, 0 or
+  /// more. `total_steps` is T, which counts the warm-up as well: at least 1 and at least
+  /// `warmup_steps`. Both count calls of step(). `final_factor` is f, the last rate divided by the
+  /// base rate, in [0, 1].
+  ///
+  /// Throws c10::Error if a number is outside its range.
   WarmupCosineLR(torch::optim::Optimizer& optimizer, int64_t warmup_steps, int64_t total_steps,
                  double final_factor = 0)
       : WarmupLR(optimizer, warmup_steps, total_steps, final_factor, detail::Decay::kCosine) {}
 };
 
-/// Linear warm-up, then a straight line down to final_factor; ranges as above.
+/// A schedule for any torch::optim::Optimizer: the learning rate rises linearly and then falls
+/// along a straight line.
+///
+/// Programs use it as they use WarmupCosineLR, whose comment explains the symbols. factor(k) is
+///
+/// - (k + 1) / w for k < w, the warm-up;
+/// - f + (1 - f) (1 - (k - w) / (T - w)) for w <= k < T;
+/// - f for k >= T.
 class WarmupLinearLR : public detail::WarmupLR {
  public:
+  /// Starts the schedule: takes the present learning rate of every parameter group as the group's
+  /// base rate, and sets the rate to factor(0) times the base rate.
+  ///
+  /// `optimizer` must outlive the scheduler and stay at its address. `warmup_steps` is w, 0 or
+  /// more. `total_steps` is T, which counts the warm-up as well: at least 1 and at least
+  /// `warmup_steps`. Both count calls of step(). `final_factor` is f, the last rate divided by the
+  /// base rate, in [0, 1].
+  ///
+  /// Throws c10::Error if a number is outside its range.
   WarmupLinearLR(torch::optim::Optimizer& optimizer, int64_t warmup_steps, int64_t total_steps,
                  double final_factor = 0)
       : WarmupLR(optimizer, warmup_steps, total_steps, final_factor, detail::Decay::kLinear) {}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one parameter carries from step to step.
+// The state that the optimizer keeps for one parameter from step to step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,29 +8,33 @@
 #include <torch/serialize/archive.h>
 
 #include <cstdint>
-#include <ivon/detail/archive_values.hpp>
+#include <ivon/values/archive_values.hpp>
 #include <ivon/version.hpp>
 
 IVON_NAMESPACE_BEGIN
 
-/// State of one parameter. Its tensors have the parameter's shape and memory order and are float32,
-/// float64 for a float64 parameter, whatever precision the parameter itself has.
+/// State of one parameter. Its tensors have the parameter's shape and memory order. They are
+/// float64 for a float64 parameter and float32 for every other one.
 class IVONParamState : public torch::optim::OptimizerCloneableParamState<IVONParamState> {
  public:
   /// h: running diagonal Hessian of the mean loss. hess + weight_decay > 0; hess itself may be < 0.
   TORCH_ARG(at::Tensor, hess);
   /// g: running average of the gradient, not debiased.
   TORCH_ARG(at::Tensor, momentum);
-  /// m in full precision; defined for bfloat16 and float16 parameters only, which hold its
-  /// rounding.
+  /// m in float32; defined for bfloat16 and float16 parameters only. Such a parameter holds m
+  /// rounded to its own dtype.
   TORCH_ARG(at::Tensor, mean);
-  /// t: updates this parameter has had.
+  /// t: number of updates of this parameter so far.
   TORCH_ARG(int64_t, step) = 0;
 
  public:
-  // inline already here: otherwise it is the key function, and every file that includes this header
-  // compiles the vtable and all it refers to (2 s).
+  // The declarations say inline, not only the definitions. Otherwise these functions would be the
+  // key functions of the class, and every file that includes this header would compile the table of
+  // virtual functions and all that it refers to, which takes 2 s.
+  /// Reads what the other overload wrote. Throws c10::Error if an entry is missing or has another
+  /// type.
   inline void serialize(torch::serialize::InputArchive& archive) override;
+  /// Writes `hess`, `momentum`, `step` and, where it is defined, `mean` to the archive.
   inline void serialize(torch::serialize::OutputArchive& archive) const override;
 };
 

@@ -14,5 +14,5 @@ after() {
 }
 sed -i 's/^#define IVON_VERSION_PATCH .*/#define IVON_VERSION_PATCH 999/' "$2/ivon/version.hpp"
 after "$2/ivon/options.hpp" "  detail::OptionsPrefix prefix_;" "  double other_version_[64] = {};"
-after "$2/ivon/detail/sampling_core.hpp" "  OneCaller caller_;" "  double other_version_[64] = {};"
+after "$2/ivon/sampling/sampling_core.hpp" "  OneCaller caller_;" "  double other_version_[64] = {};"
 touch "$2/stamp"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random words and what makes normals of them, in every lane of a pack, on every device. Included
-// inside a namespace that has Floats and Words. Every operation rounds once; none can be contracted
-// with another.
+// Makes random words and turns them into normals, in every lane of a pack, for CPUs and GPUs.
+// Included inside a namespace that has Floats and Words. Every operation rounds once, and a
+// compiler can contract no two of them.
 
-/// Philox4x32-10 (Salmon et al., SC 2011).
+/// The random number generator Philox4x32-10 (Salmon et al., SC 2011). It replaces the counter by
+/// four random words.
 IVON_ALWAYS_INLINE void philox4x32_10(Words (&counter)[4], uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
     Words high0, low0, high1, low1;
@@ -18,8 +19,8 @@ IVON_ALWAYS_INLINE void philox4x32_10(Words (&counter)[4], uint32_t key0, uint32
   }
 }
 
-/// sqrt(-2 ln u), u = (word + 1/2) / 2^32 rounded to binary32: 0 ... 6.77. The polynomial is within
-/// 3.1e-8 relative of log1p(f) for 1/sqrt(2) <= 1 + f < sqrt(2).
+/// Returns sqrt(-2 ln u), which is 0 to 6.77, where u = (word + 1/2) / 2^32 is rounded to binary32.
+/// The polynomial is within 3.1e-8 relative of log1p(f) for 1/sqrt(2) <= 1 + f < sqrt(2).
 IVON_ALWAYS_INLINE Floats box_muller_radius(Words word) {
   const Floats high = float_of_int(shift_right<16>(word));
   const Floats low = float_of_int(word & set(0xFFFFu)) + set(0.5f);
@@ -39,8 +40,8 @@ IVON_ALWAYS_INLINE Floats box_muller_radius(Words word) {
   return sqrt(minus_log + minus_log);
 }
 
-/// The point at angle pi y, y = int32(word) / 2^32, mirrored to the left half plane by bit 0.
-/// Absolute error of the polynomials: cosine 6.2e-8, sine 7.6e-9.
+/// Returns cosine and sine of the angle pi y, where y = int32(word) / 2^32. If bit 0 of the word is
+/// set, the cosine changes its sign. Absolute error of the polynomials: cosine 6.2e-8, sine 7.6e-9.
 IVON_ALWAYS_INLINE void box_muller_direction(Words word, Floats& cosine, Floats& sine) {
   const Floats y = float_of_int(word) * set(0x1p-32f);
   const Floats z = y * y;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The numbers that every kernel gets, computed once per step and group in double. No LibTorch.
+// The numbers that every kernel gets, computed in double once for each step and group. This file
+// does not use LibTorch.
 #pragma once
 
 #include <cmath>
@@ -9,36 +10,42 @@
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
-/// The Hessian estimates that the fused kernels know; formulas in ivon/estimator.hpp.
-enum class FusedEstimate { kPrice, kGradSquared };
-
-/// What turns a Hessian into a posterior: q = N(m, 1 / (ess (h + weight_decay))).
+/// The numbers that turn a Hessian h into a posterior: q = N(m, 1 / (ess (h + weight_decay))).
 struct PosteriorScale {
   double ess = 1;           // lambda, > 0
   double weight_decay = 0;  // delta, >= 0
-  double hess_floor = 0;    // smallest h that is written or read; hess_floor + weight_decay > 0
+  double hess_floor = 0;    // smallest h that kernels use or write; hess_floor + weight_decay > 0
 
   PosteriorScale() = default;
-  /// The floor keeps h + delta at 2^-16 delta or, without delta, at 2^-40 of where h started. The
-  /// update alone keeps it positive in exact arithmetic only: float32 rounds h to -delta after some
-  /// tens of hostile steps, each of which halves h + delta, and weight_decay may be lowered on the
-  /// way. 2^-16 leaves h + delta eight correct bits in float32.
+  /// The floor keeps h + delta >= 2^-16 delta + 2^-40 hess_init. In exact arithmetic the update
+  /// itself keeps h + delta positive, but one extreme step can halve it. After some tens of such
+  /// steps float32 rounds h to -delta. Besides, the program may lower weight_decay between steps.
+  /// With the factor 2^-16, h + delta has at least eight correct bits in float32.
   PosteriorScale(double ess_value, double weight_decay_value, double hess_init)
       : ess(ess_value),
         weight_decay(weight_decay_value),
         hess_floor(0x1p-16 * weight_decay_value + 0x1p-40 * hess_init - weight_decay_value) {}
 };
 
-/// One update of one parameter.
+/// The coefficients of one update of one parameter; coefficient_list.inl says what each one is.
 struct UpdateCoefficients {
   PosteriorScale scale;
-  double beta1;
-  double rho;          // 1 - beta2, in double: in float32 1 - 0.99999f is 0.1 % off
-  double hess_clip;    // bound on |hhat - h| / (h + delta), > 0
-  double debias;       // 1 / (1 - beta1^t), or 1
-  double step_size;    // lr (h0 + delta), or lr
-  double clip_radius;  // bound on one element of the preconditioned step, > 0
+#define IVON_COEFFICIENT(name, value) double name;
+#include <ivon/kernels/coefficient_list.inl>
+#undef IVON_COEFFICIENT
 };
+
+/// The number of coefficients in the list.
+inline constexpr int kCoefficients = 0
+#define IVON_COEFFICIENT(name, value) +1
+#include <ivon/kernels/coefficient_list.inl>
+#undef IVON_COEFFICIENT
+    ;
+
+// The CUDA path compares these structs byte by byte, so no byte may be padding.
+static_assert(sizeof(PosteriorScale) == 3 * sizeof(double), "ivon: PosteriorScale has padding");
+static_assert(sizeof(UpdateCoefficients) == sizeof(PosteriorScale) + kCoefficients * sizeof(double),
+              "ivon: UpdateCoefficients has padding");
 
 }  // namespace detail
 IVON_NAMESPACE_END

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fused passes for CPUs: one text (cpu/*.inl) for every instruction set, picked at run time.
-// Raw pointers and counts only; no LibTorch.
+// The fused passes for CPUs. One text (cpu/*.inl) is compiled for every instruction set, and the
+// set is chosen at run time. The passes take raw pointers and counts; this file does not use
+// LibTorch.
 #pragma once
 
 #include <cmath>
@@ -9,6 +10,7 @@
 #include <ivon/kernels/coefficients.hpp>
 #include <ivon/kernels/cpu/isa.hpp>
 #include <ivon/kernels/cpu/parts.hpp>
+#include <ivon/kernels/estimators.hpp>
 #include <ivon/kernels/noise_key.hpp>
 #include <ivon/kernels/tasks.hpp>
 #include <ivon/version.hpp>
@@ -44,7 +46,7 @@ IVON_END_TARGET
 
 IVON_BEGIN_AVX512
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"  // of GCC's own intrinsics (its bug 105593)
+#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC's intrinsics cause it (GCC bug 105593)
 #if !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
@@ -90,29 +92,30 @@ inline void sample_block(Isa isa, const SampleTask& task, int64_t block) {
 }
 
 /// Adds one block of one sample to the sums.
-template <FusedEstimate estimate>
+template <class Estimator>
 void accumulate_block(Isa isa, const AccumulateTask& task, int64_t block) {
-  IVON_RUN_WITH(isa, accumulate_block<estimate>(task, block));
+  IVON_RUN_WITH(isa, accumulate_block<Estimator>(task, block));
 }
 
-/// Updates one block. Returns the elements that were left alone because something was not finite.
-template <FusedEstimate estimate>
+/// Updates one block. Returns the number of elements that were skipped because a value was not
+/// finite.
+template <class Estimator>
 int64_t update_block(Isa isa, const UpdateTask& task, int64_t block) {
-  IVON_RUN_WITH(isa, update_block<estimate>(task, block));
+  IVON_RUN_WITH(isa, update_block<Estimator>(task, block));
 }
 
-/// update_block of `task`, then sample_block of `next`, in one pass where both are float32 and
-/// share theta. The same bits.
-template <FusedEstimate estimate>
+/// Does update_block of `task` and then sample_block of `next`. If both are float32 and share
+/// theta, it makes one pass over memory, with the same bits as two.
+template <class Estimator>
 int64_t step_block(Isa isa, const UpdateTask& task, const SampleTask& next, int64_t block) {
-  IVON_RUN_WITH(isa, step_block<estimate>(task, next, block));
+  IVON_RUN_WITH(isa, step_block<Estimator>(task, next, block));
 }
 
-/// The first `count` normals of one block, 0 <= count <= kNoiseBlock.
+/// Writes the first `count` normals of one block, 0 <= count <= kNoiseBlock.
 inline void fill_block(Isa isa, const NoiseKey& key, uint32_t block, float* out, int64_t count) {
   IVON_RUN_WITH(isa, fill_block(key, block, out, count));
 }
-/// Stream 2: the normals of quads `first_quad` ..., four elements each.
+/// Writes `count` normals of noise stream 2, from quad `first_quad` on. A quad is four elements.
 inline void fill_quads(Isa isa, const NoiseKey& key, uint64_t first_quad, float* out,
                        int64_t count) {
   IVON_RUN_WITH(isa, fill_quads(key, first_quad, out, count));

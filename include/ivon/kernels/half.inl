@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// bfloat16 and float16 to floats and back, to nearest even; not-a-number stays so. Included inside
-// a namespace that has a pack with Halves, sixteen bits a lane.
+// Converts bfloat16 and float16 to float and back. Rounds to nearest, ties to even; NaN stays NaN.
+// Included inside a namespace that has packs, among them Halves with sixteen bits in each lane.
 
 IVON_ALWAYS_INLINE Floats widen_bfloat16(Halves halves) {
   return as_floats(shift_left<16>(extend(halves)));
@@ -14,18 +14,18 @@ IVON_ALWAYS_INLINE Halves narrow_bfloat16(Floats x) {
   return truncate(select(nan, set(0x7FC0u), rounded));
 }
 
-template <Element element>
+template <Dtype dtype>
 IVON_ALWAYS_INLINE Floats widen(Halves halves) {
-  return element == Element::kBFloat16 ? widen_bfloat16(halves) : widen_float16(halves);
+  return dtype == Dtype::kBFloat16 ? widen_bfloat16(halves) : widen_float16(halves);
 }
-template <Element element>
+template <Dtype dtype>
 IVON_ALWAYS_INLINE Halves narrow(Floats x) {
-  return element == Element::kBFloat16 ? narrow_bfloat16(x) : narrow_float16(x);
+  return dtype == Dtype::kBFloat16 ? narrow_bfloat16(x) : narrow_float16(x);
 }
 
-/// The mean in full precision: `wide` where `shown` is its rounding, else `shown`, which was
-/// written from outside.
-template <Element element>
+/// Returns the mean in full precision. It is `wide` where `shown` is its rounding. Elsewhere the
+/// program wrote `shown`, which then is the mean.
+template <Dtype dtype>
 IVON_ALWAYS_INLINE Floats adopted(Floats wide, Floats shown) {
-  return select(equal(widen<element>(narrow<element>(wide)), shown), wide, shown);
+  return select(equal(widen<dtype>(narrow<dtype>(wide)), shown), wide, shown);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// THE equations of IVON for a pack of elements, sixteen floats or sixteen doubles;
+// The equations of IVON for a pack of elements: sixteen floats or doubles on a CPU, one on a GPU.
 // docs/algorithm.md numbers the steps. Included inside a namespace that has Floats, Doubles, Words
 // and Mask.
 //
-// m mean, h hess, g momentum, s = h + delta, hhat the Hessian estimate of this step. Every
-// multiply-add is an explicit FMA, so that nothing is left for a compiler to contract: all
-// instruction sets give the same bits.
+// In formulas m is the mean, h the Hessian diagonal, g the momentum, s = h + delta, and hhat the
+// Hessian estimate of this step. Every multiply-add is an explicit FMA, so that a compiler can
+// contract nothing and all instruction sets give the same bits.
 
-/// One value in all lanes.
+/// Returns a pack with one value in all lanes.
 template <class Pack>
 IVON_ALWAYS_INLINE Pack all(double x) {
   return set(static_cast<typename Pack::Number>(x));
@@ -23,7 +23,7 @@ struct Scale {
         floor(all<Pack>(scale.hess_floor)) {}
 };
 
-/// theta - m = eps / sqrt(lambda (h + delta)) for standard normals eps.
+/// Returns theta - m = eps / sqrt(lambda (h + delta)) for standard normals eps.
 template <class Pack>
 IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale) {
   return normal / sqrt((max(h, scale.floor) + scale.delta) * scale.ess);
@@ -31,24 +31,23 @@ IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale)
 
 /// UpdateCoefficients in the pack's precision.
 template <class Pack>
-struct Coefficients {
+struct PackedCoefficients {
   Scale<Pack> scale;
-  Pack beta1, one_minus_beta1, rho, hess_clip, minus_hess_clip, debias, step_size, clip, minus_clip;
-  IVON_ALWAYS_INLINE explicit Coefficients(const UpdateCoefficients& c)
-      : scale(c.scale),
-        beta1(all<Pack>(c.beta1)),
-        one_minus_beta1(all<Pack>(1.0 - c.beta1)),
-        rho(all<Pack>(c.rho)),
-        hess_clip(all<Pack>(c.hess_clip)),
-        minus_hess_clip(all<Pack>(-c.hess_clip)),
-        debias(all<Pack>(c.debias)),
-        step_size(all<Pack>(c.step_size)),
-        clip(all<Pack>(c.clip_radius)),
-        minus_clip(all<Pack>(-c.clip_radius)) {}
+#define IVON_COEFFICIENT(name, value) Pack name;
+#include <ivon/kernels/coefficient_list.inl>
+#undef IVON_COEFFICIENT
+
+  IVON_ALWAYS_INLINE explicit PackedCoefficients(const UpdateCoefficients& c)
+      : scale(c.scale)
+#define IVON_COEFFICIENT(name, value) , name(all<Pack>(c.name))
+#include <ivon/kernels/coefficient_list.inl>
+#undef IVON_COEFFICIENT
+  {
+  }
 };
 
-/// Lanes in which one of the values is infinite or not a number. Looks at exponent bits: under
-/// -ffast-math comparisons of values may be optimised away.
+/// Returns the lanes in which one of the values is infinite or NaN. It looks at exponent bits,
+/// because under -ffast-math a compiler may remove comparisons of values.
 template <class Pack>
 IVON_ALWAYS_INLINE Mask not_finite(Pack a, Pack b, Pack c, Pack d) {
   const Words magnitude = set(0x7FFFFFFFu);
@@ -57,33 +56,23 @@ IVON_ALWAYS_INLINE Mask not_finite(Pack a, Pack b, Pack c, Pack d) {
   return at_least(largest, set(sizeof(typename Pack::Number) == 4 ? 0x7F800000u : 0x7FF00000u));
 }
 
-/// What is averaged over the samples of a step.
-template <FusedEstimate estimate, class Pack>
-IVON_ALWAYS_INLINE Pack statistic(Pack theta_minus_m, Pack gradient) {
-  return (estimate == FusedEstimate::kPrice ? theta_minus_m : gradient) * gradient;
-}
-
-/// sum + statistic.
-template <FusedEstimate estimate, class Pack>
-IVON_ALWAYS_INLINE Pack add_statistic(Pack sum, Pack theta_minus_m, Pack gradient) {
-  return fma(estimate == FusedEstimate::kPrice ? theta_minus_m : gradient, gradient, sum);
-}
-
-/// Steps 2 to 5; `average` is the statistic's. Returns the lanes that must keep their old m, h and
-/// g.
-template <FusedEstimate estimate, class Pack>
+/// Does steps 2 to 5 of docs/algorithm.md. `average` is the mean of the estimator's statistic over
+/// the samples, and `Estimator` is one of kernels/estimators.inl. Returns the lanes that must keep
+/// their old m, h and g.
+template <class Estimator, class Pack>
 IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
-                               const Coefficients<Pack>& c) {
+                               const PackedCoefficients<Pack>& c) {
   const Pack old_h = max(h, c.scale.floor);
   const Pack s = old_h + c.scale.delta;
-  const Pack hhat_over_ess = estimate == FusedEstimate::kPrice ? s * average : average;
+  const Pack hhat_over_ess = Estimator::hessian(s, average);
   const Pack change = fms(hhat_over_ess, c.scale.ess, old_h);  // hhat - h
 
-  // h' = beta2 h + rho hhat + rho^2 (h - hhat)^2 / (2 s), with u = rho (hhat - h).
-  const Pack u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.rho;
+  // h' = beta2 h + (1 - beta2) hhat + (1 - beta2)^2 (h - hhat)^2 / (2 s), computed with
+  // u = (1 - beta2) (hhat - h).
+  const Pack u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.one_minus_beta2;
   h = max(fma(u, fma(u / s, all<Pack>(0.5), all<Pack>(1.0)), old_h), c.scale.floor);
   g = fma(g, c.beta1, gradient * c.one_minus_beta1);
   const Pack direction = fma(g, c.debias, m * c.scale.delta) / (h + c.scale.delta);
-  m = fnma(min(max(direction, c.minus_clip), c.clip), c.step_size, m);
+  m = fnma(min(max(direction, c.minus_clip_radius), c.clip_radius), c.step_size, m);
   return not_finite(change, h, g, m);
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The noise of IVON: (seed, domain, draw, parameter, block) -> 4096 standard normals. No LibTorch.
+// Makes the noise of IVON: 4096 standard normals for each seed, domain, draw, parameter and block.
+// This file does not use LibTorch.
 //
-// Stream 1, of CPUs: Philox4x32-10 keys sixteen xoshiro128++ lanes, Box-Muller turns their words
-// into normals. Stream 2, of CUDA devices: Philox4x32-10 gives the words of four elements each.
-// Every operation is an integer operation or an IEEE-754 binary32 one (FMA, multiply, square root),
-// so the same bits come out of every processor, compiler and vector width. docs/noise.md is the
-// specification with test vectors; archives name both.
+// Stream 1 is for CPUs: Philox4x32-10 seeds sixteen lanes of xoshiro128++, and Box-Muller turns
+// their words into normals. Stream 2 is for CUDA devices: Philox4x32-10 makes the words of four
+// elements at a time, and Box-Muller turns them into normals. Every operation is an integer
+// operation or an IEEE-754 binary32 one (FMA, multiply, square root), so the same bits come out of
+// every processor, compiler and vector width. docs/noise.md is the specification with test vectors.
+// Archives store the numbers of both streams.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +18,8 @@
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
-/// Writes the normals of the blocks from `first_block` on: out[0 ... count - 1] are the elements
-/// kNoiseBlock * first_block + i of the parameter in memory order.
+/// Writes the normals of the blocks from `first_block` on. For 0 <= i < count, out[i] belongs to
+/// element kNoiseBlock * first_block + i of the parameter in memory order.
 inline void fill_normal(const NoiseKey& key, int64_t first_block, float* out, int64_t count,
                         Isa isa = current_isa()) {
   for (int64_t done = 0; done < count; done += kNoiseBlock) {
@@ -26,7 +28,7 @@ inline void fill_normal(const NoiseKey& key, int64_t first_block, float* out, in
   }
 }
 
-/// The same of the stream that CUDA devices draw.
+/// Does the same as fill_normal for the noise stream of CUDA devices.
 inline void fill_normal_cuda(const NoiseKey& key, int64_t first_block, float* out, int64_t count,
                              Isa isa = current_isa()) {
   fill_quads(isa, key, static_cast<uint64_t>(first_block) * (kNoiseBlock / 4), out, count);

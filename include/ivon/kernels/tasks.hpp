@@ -1,70 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the fused passes work on: one parameter's arrays as raw pointers. No LibTorch.
+// The tasks of the fused passes: one parameter's arrays as raw pointers. This file does not use
+// LibTorch. It is also part of the text of the CUDA kernels.
 #pragma once
 
 #include <cstdint>
 #include <ivon/kernels/coefficients.hpp>
+#include <ivon/kernels/inline.hpp>
 #include <ivon/kernels/noise_key.hpp>
 #include <ivon/version.hpp>
 
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
-/// Element type of a parameter: of its mean as the module shows it, its sample and its gradient.
-/// Its state (Hessian, momentum, full mean, sums) is double for kFloat64, else float.
-enum class Element { kFloat32, kFloat64, kBFloat16, kFloat16 };
+/// The dtype of a parameter, and so of the mean as the module holds it, the sample and the
+/// gradient. The state (Hessian, momentum, full mean, sums) is double for kFloat64, else float.
+enum class Dtype { kFloat32, kFloat64, kBFloat16, kFloat16 };
 
-/// Where the estimator's statistic comes from. An estimator that does not read theta - m takes
-/// kNoise as kTheta and touches neither theta nor the noise.
+IVON_ALWAYS_INLINE constexpr bool is_half(Dtype dtype) {
+  return dtype == Dtype::kBFloat16 || dtype == Dtype::kFloat16;
+}
+
+/// Where the estimator's statistic comes from. For an estimator that does not read theta - m,
+/// kNoise means the same as kTheta, and neither theta nor the noise is used.
 enum class StatisticFrom {
-  kTheta,  // theta - m, one sample
-  kNoise,  // theta - m made again from its noise (theta is too coarse, or m was written since)
-  kSums    // the sums over several samples
+  kTheta,  // computed from theta - m of one sample
+  kNoise,  // likewise, but theta - m is made again from the noise
+  kSums    // the sums over several samples are given
 };
 
-/// One parameter's posterior; arrays of `count` elements in one memory order, of any alignment.
-/// Arrays of one task do not overlap.
+/// One parameter's posterior: arrays of `count` elements in one memory order, of any alignment.
+/// Arrays of one task do not overlap. "State" below means the dtype of the parameter's state.
 struct PosteriorArrays {
-  Element element;
-  void* mean;        // m as a module shows it, of type `element`
+  Dtype dtype;       // of the parameter
+  void* mean;        // m as the module holds it, in the parameter's dtype
   float* wide_mean;  // m in full precision for kBFloat16 and kFloat16, else nullptr. `mean` is its
-                     // rounding; where it is not, `mean` was written from outside and counts
+                     // rounding; where it is not, the program wrote `mean`, which then is m
   void* hess;        // state
   int64_t count;
 };
 
-/// What makes theta - m again: key and scale of the drawing. h has not changed since.
+/// What is needed to make theta - m again: the noise key and the scale of the sample. h must not
+/// have changed since the sample was drawn.
 struct Drawing {
   NoiseKey noise;
   PosteriorScale scale;
 };
+static_assert(sizeof(Drawing) == sizeof(NoiseKey) + sizeof(PosteriorScale),
+              "ivon: Drawing has padding");
 
-/// Draws theta. Reads the posterior, writes theta only.
+/// Draws theta. Reads the posterior and writes only theta.
 struct SampleTask {
   PosteriorArrays posterior;
-  void* theta;  // element
+  void* theta;  // in the parameter's dtype
   Drawing drawing;
 };
 
-/// Adds one sample's gradient and statistic to the sums. Reads the posterior.
+/// Adds one sample's gradient and statistic to the sums. Reads the posterior. Comments name the
+/// value of `from` with which a member is used.
 struct AccumulateTask {
   PosteriorArrays posterior;
-  const void* theta;     // element; kTheta
-  const void* gradient;  // element
+  const void* theta;     // in the parameter's dtype; kTheta
+  const void* gradient;  // in the parameter's dtype
   void* gradient_sum;    // state
   void* statistic_sum;   // state
-  bool first;            // writes the sums instead
+  bool overwrite;        // the sums hold nothing yet and are written instead of added to
   StatisticFrom from;    // kTheta or kNoise
   Drawing drawing;       // kNoise
 };
 
-/// Updates m, h and momentum in place. Pointers that `from` does not name may be null. `theta` may
-/// be memory that a later sample_block of the same block writes.
+/// Updates m, h and momentum in place. Comments name the values of `from` with which a member is
+/// used; pointers that are not used may be null. `theta` may be the memory to which a later
+/// sample_block of the same block writes.
 struct UpdateTask {
   PosteriorArrays posterior;
   void* momentum;             // state
-  const void* theta;          // element; kTheta
-  const void* gradient;       // element; kTheta and kNoise
+  const void* theta;          // in the parameter's dtype; kTheta
+  const void* gradient;       // in the parameter's dtype; kTheta and kNoise
   const void* gradient_sum;   // state; kSums
   const void* statistic_sum;  // state; kSums
   double samples;             // kSums: the averages are sums / samples

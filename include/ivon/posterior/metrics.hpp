@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How good a classifier's probabilities are: accuracy, NLL, ECE, Brier score, reliability bins.
-// Pure functions of probs [N, C] (floating, rows in [0, 1] that sum to 1, as Prediction::probs of a
-// batch) and targets [N] (int64, in [0, C)), both on one device, N >= 1. Sums run in float64.
+// These functions measure how good a classifier's probabilities are: accuracy, negative
+// log-likelihood (NLL), Brier score, expected calibration error (ECE) and reliability bins.
 //
-// Conventions, where texts differ:
-//   accuracy     of equally probable classes the one with the lowest index is predicted
-//   NLL          nats per example; probabilities below the smallest normal float count as that
-//   ECE, bins    top-1 confidence, equal widths, bin i is [i / bins, (i + 1) / bins), the last one
-//                closed at 1; ECE is the L1 distance, sum_i count_i / N |accuracy_i - confidence_i|
-//   Brier        sum over classes, mean over examples: 0 to 2
+// All of them are pure functions of the same two tensors, which must lie on one device:
+//   probs    [N, C], floating point, N >= 1, C >= 1; each row is >= 0 and sums to 1. The field
+//            Prediction::probs of a batch is such a tensor.
+//   targets  [N], int64, class indices in [0, C).
+// They sum in float64 and wait for the device. They throw c10::Error if a tensor is not as
+// described here; a row may miss the sum of 1 by 1e-3, or by 2e-2 in a 16-bit type. NaN is an error
+// as well. docs/metrics.md compares the conventions with those of torchmetrics and scikit-learn.
 #pragma once
 
 #include <ATen/TensorOperators.h>
@@ -28,15 +28,21 @@
 
 IVON_NAMESPACE_BEGIN
 
-/// A reliability diagram: what was claimed and what came true, bin by bin. On the CPU.
+/// The data of a reliability diagram: for each bin of confidence, how confident the model was and
+/// how often it was right. All tensors are on the CPU. reliability_bins() makes it.
 struct ReliabilityBins {
-  at::Tensor count;       // [bins] int64: examples whose confidence falls into the bin
-  at::Tensor confidence;  // [bins] float64: their mean confidence; 0 where count is 0
-  at::Tensor accuracy;    // [bins] float64: the fraction of them that is right; 0 where count is 0
+  /// [bins], int64. The number of examples whose confidence falls into the bin. The sum is N.
+  at::Tensor count;
+  /// [bins], float64, 0 to 1. The mean confidence of these examples, or 0 where `count` is 0.
+  at::Tensor confidence;
+  /// [bins], float64, 0 to 1. The fraction of these examples that is predicted right, or 0 where
+  /// `count` is 0.
+  at::Tensor accuracy;
 };
 
 namespace detail {
 
+// Throws c10::Error if the tensors are not as the head of this file describes them.
 inline void check_probs_and_targets(const at::Tensor& probs, const at::Tensor& targets) {
   TORCH_CHECK(probs.defined() && probs.dim() == 2 && probs.numel() > 0,
               "ivon: probs must have the shape [N, C] with N, C >= 1, got ",
@@ -57,7 +63,7 @@ inline void check_probs_and_targets(const at::Tensor& probs, const at::Tensor& t
   TORCH_CHECK(lowest >= 0 && highest < probs.size(1), "ivon: targets must be in [0, ",
               probs.size(1), "), got ", lowest < 0 ? lowest : highest,
               "; drop examples without a class before");
-  // 16-bit probabilities miss a sum of 1 by up to C roundings of 2^-9.
+  // The sum of 16-bit probabilities can miss 1 by as much as C roundings of 2^-9.
   const double tolerance = probs.element_size() < 4 ? 2e-2 : 1e-3;
   const at::Tensor sums = probs.sum(1, /*keepdim=*/false, at::kDouble);
   const double off = (sums - 1).abs().max().item<double>();
@@ -68,13 +74,14 @@ inline void check_probs_and_targets(const at::Tensor& probs, const at::Tensor& t
               "; apply softmax to logits first");
 }
 
+// The most probable class of each example.
 struct Top1 {
-  at::Tensor confidence;  // [N] in the dtype of probs
-  at::Tensor correct;     // [N] bool
+  at::Tensor confidence;  // [N] in the dtype of probs: the probability of that class
+  at::Tensor correct;     // [N] bool: whether that class is the target
 };
 
 inline Top1 top1(const at::Tensor& probs, const at::Tensor& targets) {
-  // max() gives the first index of equal values.
+  // max() returns the first index of equal values.
   at::Tensor confidence, predicted;
   std::tie(confidence, predicted) = at::max(probs, 1);
   return {confidence, predicted == targets};
@@ -82,24 +89,41 @@ inline Top1 top1(const at::Tensor& probs, const at::Tensor& targets) {
 
 }  // namespace detail
 
-/// The fraction of examples whose most probable class is the target.
+/// Returns the fraction of examples whose most probable class is the target, 0 to 1.
+///
+/// `probs` is [N, C] with N >= 1 and C >= 1, floating point; each row is >= 0 and sums to 1.
+/// `targets` is [N], int64, with class indices in [0, C). Both are on one device. Among equally
+/// probable classes the one with the lowest index counts as predicted.
+///
+/// Throws c10::Error if a tensor is not as described or holds NaN. A row may miss the sum of 1 by
+/// 1e-3, or by 2e-2 if `probs` is of a 16-bit type.
 inline double accuracy(const at::Tensor& probs, const at::Tensor& targets) {
   const c10::NoGradGuard no_grad;
   detail::check_probs_and_targets(probs, targets);
   return detail::top1(probs, targets).correct.to(at::kDouble).mean().item<double>();
 }
 
-/// Mean negative log-likelihood, in nats per example.
+/// Returns the mean negative log-likelihood of the targets, in nats per example: the mean of
+/// -log(probs[n, targets[n]]).
+///
+/// A probability below the smallest normal float, 1.18e-38, counts as that number, so the result is
+/// at most about 87.3. `probs` is [N, C] and `targets` is [N], as for accuracy(), which also tells
+/// what is thrown.
 inline double nll(const at::Tensor& probs, const at::Tensor& targets) {
   const c10::NoGradGuard no_grad;
   detail::check_probs_and_targets(probs, targets);
   const at::Tensor of_target = probs.gather(1, targets.unsqueeze(1)).to(at::kDouble);
-  // One bound for every dtype, so that a double and a float give the same figure.
+  // The bound is the same for every dtype, so that doubles and floats give the same figure.
   constexpr double kLeast = std::numeric_limits<float>::min();
   return -of_target.clamp_min(kLeast).log().mean().item<double>();
 }
 
-/// Mean squared distance between the probabilities and the one-hot target, summed over classes.
+/// Returns the Brier score, 0 to 2: the squared distance between the probabilities and the one-hot
+/// target, summed over the classes and averaged over the examples (Brier 1950).
+///
+/// Some texts average over the classes as well, or use only one of two classes; their figures are
+/// smaller. `probs` is [N, C] and `targets` is [N], as for accuracy(), which also tells what is
+/// thrown.
 inline double brier(const at::Tensor& probs, const at::Tensor& targets) {
   const c10::NoGradGuard no_grad;
   detail::check_probs_and_targets(probs, targets);
@@ -109,19 +133,24 @@ inline double brier(const at::Tensor& probs, const at::Tensor& targets) {
   return residual.square().sum(1).mean().item<double>();
 }
 
-/// The examples sorted into bins by confidence; bins >= 1.
+/// Sorts the examples into bins by confidence, which is the probability of the most probable class.
+///
+/// The bins have equal widths: bin i is [i / bins, (i + 1) / bins), and the last one includes 1.
+/// `probs` is [N, C] and `targets` is [N], as for accuracy(). `bins` is at least 1. Throws
+/// c10::Error if `bins` is less than 1, and where accuracy() does.
 inline ReliabilityBins reliability_bins(const at::Tensor& probs, const at::Tensor& targets,
                                         int64_t bins = 15) {
   const c10::NoGradGuard no_grad;
   TORCH_CHECK(bins >= 1, "ivon: bins must be >= 1, got ", bins, "; 15 is usual");
   detail::check_probs_and_targets(probs, targets);
   const detail::Top1 top = detail::top1(probs, targets);
-  // The edges i / bins for i = 1 .. bins - 1, rounded to the dtype of the confidences: 0.7f is less
-  // than 0.7, yet belongs into the bin that begins there.
+  // The edges are i / bins for i = 1 .. bins - 1, rounded to the dtype of the confidences. Without
+  // the rounding, a confidence of 0.7f, which is less than 0.7, would miss the bin that begins at
+  // 0.7.
   const at::Tensor edges = (at::arange(1, bins, at::kDouble) / static_cast<double>(bins))
                                .to(probs.scalar_type())
                                .to(at::kDouble);
-  // On the CPU, since CUDA's weighted bincount is not deterministic.
+  // This runs on the CPU because CUDA's weighted bincount is not deterministic.
   const at::Tensor confidence = top.confidence.to(at::kCPU).to(at::kDouble);
   const at::Tensor bin = at::bucketize(confidence, edges, /*out_int32=*/false, /*right=*/true);
   const at::Tensor count = at::bincount(bin, /*weights=*/{}, bins);
@@ -130,7 +159,12 @@ inline ReliabilityBins reliability_bins(const at::Tensor& probs, const at::Tenso
           at::bincount(bin, top.correct.to(at::kCPU).to(at::kDouble), bins) / divisor};
 }
 
-/// Expected calibration error, 0 to 1.
+/// Returns the expected calibration error, 0 to 1: the mean of |accuracy - confidence| over the
+/// bins of reliability_bins(), each weighted by its share of the examples (equation 3 of Guo et al.
+/// 2017, arXiv 1706.04599).
+///
+/// `probs` is [N, C] and `targets` is [N], as for accuracy(). `bins` is at least 1; the figure
+/// depends on it, and 15 is usual. Throws c10::Error where reliability_bins() does.
 inline double ece(const at::Tensor& probs, const at::Tensor& targets, int64_t bins = 15) {
   const c10::NoGradGuard no_grad;
   const ReliabilityBins b = reliability_bins(probs, targets, bins);

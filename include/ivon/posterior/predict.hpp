@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Prediction by averaging over the posterior: the class PROBABILITIES of several weight samples are
-// averaged, not their logits, and the spread between the samples is told apart from the noise in
-// the data:
+// These functions predict by averaging over the posterior. They average the class PROBABILITIES p_s
+// of several weight samples s, not their logits. With H for the entropy, they compute
 //   p_bar = mean_s p_s,  entropy = H[p_bar],  mutual information = H[p_bar] - mean_s H[p_s].
+// The mutual information separates the disagreement of the samples from the noise in the data.
 #pragma once
 
 #include <ATen/TensorOperators.h>
@@ -21,53 +21,72 @@
 
 IVON_NAMESPACE_BEGIN
 
-/// For logits [..., C]; float64 where the logits are, float32 otherwise.
+/// The averaged prediction for inputs whose logits have the shape [..., C], with C classes.
+///
+/// The tensors are float64 if the logits are float64, and float32 otherwise. They are on the device
+/// of the logits and carry no gradient.
 struct Prediction {
-  at::Tensor probs;               // [..., C], sums to 1 over C
-  at::Tensor entropy;             // [...], nats, 0 to log C: the whole uncertainty
-  at::Tensor mutual_information;  // [...], nats, >= 0: the part that more data would remove
+  /// [..., C], 0 to 1, with the sum 1 over the classes. The mean of the samples' probabilities.
+  at::Tensor probs;
+  /// [...], in nats, 0 to log C. The entropy of `probs`, which is the whole uncertainty.
+  at::Tensor entropy;
+  /// [...], in nats, >= 0. `entropy` minus the mean entropy of the samples, which is the mutual
+  /// information of the class and the weights: the part of the uncertainty on which the samples
+  /// disagree and which more data would remove (Houlsby et al. 2011, arXiv 1112.5745).
+  at::Tensor mutual_information;
 };
 
-/// Takes the logits of one sample at a time; what it keeps does not grow with the samples.
+/// Averages predictions whose logits come one sample at a time. The memory that it keeps does not
+/// grow with the number of samples: one tensor [..., C] and one tensor [...].
 class PredictionAccumulator {
  public:
-  /// logits: [..., C], C >= 2, floating point, of one shape, dtype and device for all samples.
+  /// Adds one sample. `logits` has the shape [..., C] with C >= 2, is floating point and unbounded.
+  /// Shape, dtype and device must be those of the first sample. The sum runs in log space, in
+  /// float64 for float64 logits and in float32 otherwise. No gradient is recorded.
+  ///
+  /// Throws c10::Error if `logits` is not such a tensor; then the sample is not added.
   void add(const at::Tensor& logits) {
     check(logits);
     const c10::NoGradGuard no_grad;
     const at::Tensor log_p =
         at::log_softmax(logits, -1, logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
     const at::Tensor entropy = entropy_of(log_p);
-    // Not in place: what was made under InferenceMode may be added to outside of it.
+    // The sums are not changed in place, because a tensor that was made under InferenceMode cannot
+    // be changed in place outside of it.
     log_sum_ = count_ == 0 ? log_p : at::logaddexp(log_sum_, log_p);
     entropy_sum_ = count_ == 0 ? entropy : entropy_sum_ + entropy;
     dtype_ = logits.scalar_type();
     ++count_;
   }
 
+  /// Returns the number of samples that were added, 0 or more.
   int64_t count() const { return count_; }
 
-  /// Needs at least one sample; more may be added afterwards.
+  /// Returns the average over the samples added so far. More samples may be added afterwards.
+  ///
+  /// Throws c10::Error if no sample was added.
   Prediction result() const {
     TORCH_CHECK(count_ > 0, "ivon: a prediction must have at least 1 sample, got 0; call add()");
     const c10::NoGradGuard no_grad;
     const auto samples = static_cast<double>(count_);
-    // Rounding may lift the log of a probability of 1 above 0.
+    // The log of a probability of 1 can come out above 0 by rounding.
     const at::Tensor log_p = (log_sum_ - std::log(samples)).clamp_max(0);
     const at::Tensor entropy = entropy_of(log_p);
-    // Entropy is concave, so the difference is >= 0; where the samples agree, what rounding leaves
-    // of it may be below.
+    // Entropy is concave, so the difference is >= 0. Where the samples agree, rounding can make it
+    // slightly negative.
     const at::Tensor mutual_information = (entropy - entropy_sum_ / samples).clamp_min(0);
     return {log_p.exp(), entropy, mutual_information};
   }
 
  private:
-  // -sum p log p over the last dimension. p = 0 has log p = -inf and counts 0.
+  // Returns -sum p log p over the last dimension. The bound on log p turns the product 0 * -inf of
+  // an impossible class, which would be NaN, into 0.
   static at::Tensor entropy_of(const at::Tensor& log_p) {
     constexpr double kLowest = std::numeric_limits<float>::lowest();
     return -(log_p.exp() * log_p.clamp_min(kLowest)).sum(-1);
   }
 
+  // Throws c10::Error if `logits` is not as add() needs it.
   void check(const at::Tensor& logits) const {
     TORCH_CHECK(logits.defined(),
                 "ivon: logits must be a tensor [..., C], got an undefined tensor; return the "
@@ -96,8 +115,10 @@ class PredictionAccumulator {
   int64_t count_ = 0;
 };
 
-/// The same from logits that are there already: [S, ..., C], S >= 1 samples along the first
-/// dimension.
+/// Returns the averaged prediction from logits that your program has already. `logits` has the
+/// shape [S, ..., C]: S >= 1 samples along the first dimension, C >= 2 classes along the last.
+///
+/// Throws c10::Error if `logits` has another shape or is not floating point.
 inline Prediction prediction_from_logits(const at::Tensor& logits) {
   TORCH_CHECK(logits.defined() && logits.dim() >= 2 && logits.size(0) >= 1,
               "ivon: logits must have the shape [S, ..., C] with S >= 1, got ",
@@ -110,7 +131,8 @@ inline Prediction prediction_from_logits(const at::Tensor& logits) {
 
 namespace detail {
 
-/// Holds the mean between the samples of a prediction; ivon::IVON has its own.
+// Returns a guard that lets the module hold the mean between the samples of a prediction.
+// ivon::IVON has a friend function of this name, which is preferred.
 template <class Optimizer>
 auto mean_while_predicting(Optimizer& optimizer) {
   return optimizer.mean_params();
@@ -118,11 +140,21 @@ auto mean_while_predicting(Optimizer& optimizer) {
 
 }  // namespace detail
 
-/// Averages forward() over `samples` draws of the optimizer's weights. forward takes nothing and
-/// returns logits, classes last; it runs without gradients, once per sample. Training is not
-/// affected: predictions have noise of their own, and after each sample, thrown exceptions
-/// included, the module holds what it held before. Put the model into eval() first if it has
-/// dropout.
+/// Averages the prediction of `forward` over `samples` draws of the weights from the optimizer's
+/// posterior, as Shen et al. 2024 (arXiv 2402.17641) predict.
+///
+/// `optimizer` is an ivon::IVON or an object of another type with sampled_params() and
+/// mean_params(). `forward` is called without arguments once per sample, while the module holds
+/// that sample and gradients are off. It returns logits [..., C], not probabilities, of the same
+/// shape every time. `samples` is at least 1. If the model has dropout or batch normalisation, call
+/// the model's eval() first.
+///
+/// Training is not affected. Predictions draw from a noise stream of their own. When predict()
+/// returns or throws, the module holds what it held before.
+///
+/// Throws c10::Error if `samples` is less than 1, if sampled_params() refuses (for instance because
+/// a sample is shown already), or if the logits are not as PredictionAccumulator::add() needs them.
+/// What `forward` throws passes through.
 template <class Optimizer, class Forward>
 Prediction predict(Optimizer& optimizer, Forward&& forward, int64_t samples = 16) {
   TORCH_CHECK(samples >= 1, "ivon: samples must be >= 1, got ", samples,
@@ -130,7 +162,8 @@ Prediction predict(Optimizer& optimizer, Forward&& forward, int64_t samples = 16
   const c10::NoGradGuard no_grad;
   PredictionAccumulator accumulator;
   using detail::mean_while_predicting;
-  // With sample_on_step the training sample comes back once, after all predictions.
+  // With sample_on_step the module shows the training sample again after the last prediction, not
+  // after each one.
   const auto mean_between = mean_while_predicting(optimizer);
   for (int64_t s = 0; s < samples; ++s) {
     auto sample = optimizer.sampled_params();

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instruction sets: how code is compiled for one without any flag of the user's, and which one this
-// processor runs. No LibTorch.
+// Macros that compile code for an instruction set without any compiler flag of the user, and the
+// choice of the instruction set for this processor. This file does not use LibTorch.
 #pragma once
 
 #include <cstdlib>
+#include <ivon/kernels/inline.hpp>
 #include <ivon/version.hpp>
 #include <stdexcept>
 #include <string>
 
-// Clang gives the multiply-adds and roots of its intrinsics and builtins the flags of the command
-// line wherever they stand, which changes the bits of the noise.
+// Clang applies -ffast-math of the command line to the multiply-adds and roots of its intrinsics
+// and builtins, even between IVON_BEGIN_PRECISE and IVON_END_PRECISE. This changes the bits of the
+// noise.
 #if defined(__clang__) && defined(__FAST_MATH__)
 #error "ivon: clang's -ffast-math changes the noise; compile what includes ivon without it"
 #endif
@@ -28,17 +30,11 @@
 #define IVON_NEON 0
 #endif
 
-#if defined(__GNUC__)
-#define IVON_ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define IVON_ALWAYS_INLINE inline
-#endif
-
-// Functions between IVON_BEGIN_PRECISE and IVON_END_PRECISE round every operation as written, also
-// under a user's -ffast-math (GCC) or -ffp-contract=fast (clang). Without such a flag GCC gets no
-// pragma: it would not inline these functions into others. GCC links a program with -ffast-math so
-// that it flushes subnormal numbers to zero all the same: noise has none; state below 1.2e-38 is
-// lost.
+// Functions between IVON_BEGIN_PRECISE and IVON_END_PRECISE round every operation as written, even
+// if the user compiles with -ffast-math (GCC) or -ffp-contract=fast (clang). Without such a flag
+// GCC gets no pragma, because with the pragma it would not inline these functions into others. A
+// program that GCC links with -ffast-math still flushes subnormal numbers to zero. The noise has
+// none, but a value of the state that is smaller than 1.2e-38 becomes 0.
 // clang-format off
 #if defined(__clang__)
 #define IVON_BEGIN_PRECISE \
@@ -83,7 +79,7 @@ inline const char* isa_name(Isa isa) {
                              : "portable";
 }
 
-/// The instruction sets that this build has, from the plainest to the best.
+/// The instruction sets of this build, ordered from the least preferred to the most preferred.
 #if IVON_X86
 inline constexpr Isa kBuiltIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512};
 #elif IVON_NEON
@@ -92,7 +88,7 @@ inline constexpr Isa kBuiltIsas[] = {Isa::kPortable, Isa::kNeon};  // every AArc
 inline constexpr Isa kBuiltIsas[] = {Isa::kPortable};
 #endif
 
-/// Whether this processor runs an instruction set of this build.
+/// Whether this processor can run an instruction set of this build.
 inline bool runs_here(Isa isa) {
 #if IVON_X86
   if (isa == Isa::kAvx512) {
@@ -115,9 +111,9 @@ inline Isa best_isa() {
   return best;
 }
 
-/// The instruction set in use: the processor's best, or a lesser one named by the environment
-/// variable IVON_CPU_ISA. Read once. Throws std::invalid_argument for a name that this build or
-/// processor lacks.
+/// Returns the instruction set in use: the one that the environment variable IVON_CPU_ISA names, or
+/// the best one of the processor if the variable is not set. The variable is read once. Throws
+/// std::invalid_argument if this build or this processor does not have the named one.
 inline Isa current_isa() {
   static const Isa chosen = [] {
     const char* wanted = std::getenv("IVON_CPU_ISA");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The passes over runs of floats (Pack = Floats) or doubles (Pack = Doubles). Arrays have room for
-// the next multiple of kRound; what lies beyond `count` may be read and written but is not counted.
-// Included inside a namespace that has math.inl and normal.inl.
+// The passes over runs, which are consecutive floats (Pack = Floats) or doubles (Pack = Doubles).
+// The arrays must have room up to the next multiple of kRound elements. Elements from `count` on
+// may be read and written, but are not counted as skipped. Included inside a namespace that has
+// math.inl and normal.inl.
 
 template <class Pack>
 IVON_ALWAYS_INLINE Pack widen_normals(Floats normals) {
@@ -12,12 +13,13 @@ IVON_ALWAYS_INLINE Pack widen_normals(Floats normals) {
   }
 }
 
-/// theta = m + eps / sqrt(lambda (h + delta)), or theta - m where m is null.
+/// Writes theta = m + eps / sqrt(lambda (h + delta)) for standard normals eps, or theta - m if m is
+/// null.
 template <class Pack, class T = typename Pack::Number>
 inline void draw_run(const T* m, const T* h, T* theta, int64_t count, const PosteriorScale& of,
                      NormalBlock& generator) {
   const Scale<Pack> scale(of);
-  NormalBlock normals = generator;  // a local copy stays in registers
+  NormalBlock normals = generator;  // the compiler keeps a local copy in registers
   for (int64_t i = 0; i < count; i += kRound) {
     Floats first, second;
     normals.next(first, second);
@@ -33,75 +35,91 @@ inline void draw_run(const T* m, const T* h, T* theta, int64_t count, const Post
   generator = normals;
 }
 
+/// One run of an accumulation. If the estimator does not read theta - m, then m, theta and
+/// deviation are null.
 template <class T>
 struct AccumulateRun {
-  const T* m;
-  const T* theta;  // theta, or theta - m where m is null
+  const T* m;          // null where theta is null
+  const T* theta;      // null where `deviation` is given
+  const T* deviation;  // theta - m, made again from the noise
   const T* gradient;
   T* gradient_sum;
   T* statistic_sum;
-  bool first;
+  bool overwrite;  // the sums hold nothing yet and are written instead of added to
   int64_t count;
 };
 
-template <FusedEstimate estimate, class Pack>
+template <class Estimator, class Pack>
 inline void accumulate_run(const AccumulateRun<typename Pack::Number>& given) {
-  const AccumulateRun<typename Pack::Number> run =
-      given;  // vector stores may alias what has an address
+  // The compiler keeps this local copy in registers. It would have to read `given` again after
+  // every vector store, which may alias it.
+  const AccumulateRun<typename Pack::Number> run = given;
   for (int64_t i = 0; i < run.count; i += 16) {
     const Pack gradient = load(run.gradient + i);
-    Pack theta_minus_m = gradient;  // unused
-    if constexpr (estimate == FusedEstimate::kPrice) {
-      theta_minus_m = load(run.theta + i);
-      if (run.m != nullptr) theta_minus_m = theta_minus_m - load(run.m + i);
+    Pack theta_minus_m = gradient;  // unused unless the estimator reads it
+    if constexpr (Estimator::kUsesDeviation) {
+      if (run.theta != nullptr) {
+        theta_minus_m = load(run.theta + i) - load(run.m + i);
+      } else {
+        theta_minus_m = load(run.deviation + i);
+      }
     }
-    if (run.first) {
+    if (run.overwrite) {
       store(run.gradient_sum + i, gradient);
-      store(run.statistic_sum + i, statistic<estimate>(theta_minus_m, gradient));
+      store(run.statistic_sum + i, Estimator::statistic(theta_minus_m, gradient));
     } else {
       store(run.gradient_sum + i, load(run.gradient_sum + i) + gradient);
       store(run.statistic_sum + i,
-            add_statistic<estimate>(Pack(load(run.statistic_sum + i)), theta_minus_m, gradient));
+            Estimator::add_statistic(Pack(load(run.statistic_sum + i)), theta_minus_m, gradient));
     }
   }
 }
 
+/// One run of an update. Exactly one of theta, deviation and statistic_sum is given. None of them
+/// is given for a single sample if the estimator does not read theta - m.
 template <class T>
 struct UpdateRun {
   T* m;
   T* h;
   T* g;
-  const T* theta;  // kTheta: theta; kNoise: theta - m; kSums: the statistic's sum
+  const T* theta;
+  const T* deviation;      // theta - m, made again from the noise
+  const T* statistic_sum;  // over the samples; then `gradient` is also a sum
   const T* gradient;
-  T samples;
-  StatisticFrom from;
+  T samples;  // number of samples, by which the sums are divided
   int64_t count;
 };
 
-/// Updates m, h and g. Returns the elements left alone.
-template <FusedEstimate estimate, class Pack, bool from_theta>
+/// Updates m, h and g. Returns the number of skipped elements. `from_theta` means that run.theta is
+/// given, or that there is one sample and the estimator does not read theta - m.
+template <class Estimator, class Pack, bool from_theta>
 inline int64_t update_run_from(const UpdateRun<typename Pack::Number>& given,
                                const UpdateCoefficients& coefficients) {
-  const UpdateRun<typename Pack::Number> run =
-      given;  // vector stores may alias what has an address
-  const Coefficients<Pack> c(coefficients);
+  // The compiler keeps this local copy in registers. It would have to read `given` again after
+  // every vector store, which may alias it.
+  const UpdateRun<typename Pack::Number> run = given;
+  const PackedCoefficients<Pack> c(coefficients);
   const Pack samples = set(run.samples);
   int64_t skipped = 0;
   for (int64_t i = 0; i < run.count; i += 16) {
     Pack m = load(run.m + i), h = load(run.h + i), g = load(run.g + i);
     Pack gradient = load(run.gradient + i);
     Pack average = gradient;
-    if (!from_theta && run.from == StatisticFrom::kSums) {
-      average = load(run.theta + i) / samples;
+    if (!from_theta && run.statistic_sum != nullptr) {
+      average = load(run.statistic_sum + i) / samples;
       gradient = gradient / samples;
     } else {
-      if constexpr (estimate == FusedEstimate::kPrice) {
-        average = load(run.theta + i);
-        if constexpr (from_theta) average = average - m;
+      Pack theta_minus_m = gradient;  // unused unless the estimator reads it
+      if constexpr (Estimator::kUsesDeviation) {
+        if constexpr (from_theta) {
+          theta_minus_m = load(run.theta + i) - m;
+        } else {
+          theta_minus_m = load(run.deviation + i);
+        }
       }
-      average = statistic<estimate>(average, gradient);
+      average = Estimator::statistic(theta_minus_m, gradient);
     }
-    const Mask keep = update<estimate>(m, h, g, average, gradient, c);
+    const Mask keep = update<Estimator>(m, h, g, average, gradient, c);
     if (const uint32_t kept = bits(keep)) {
       const int64_t left = run.count - i;
       skipped += count_bits(left >= 16 ? kept : kept & ((1u << left) - 1u));
@@ -116,10 +134,10 @@ inline int64_t update_run_from(const UpdateRun<typename Pack::Number>& given,
   return skipped;
 }
 
-template <FusedEstimate estimate, class Pack>
+template <class Estimator, class Pack>
 inline int64_t update_run(const UpdateRun<typename Pack::Number>& run,
                           const UpdateCoefficients& coefficients) {
-  return run.from == StatisticFrom::kTheta
-             ? update_run_from<estimate, Pack, true>(run, coefficients)
-             : update_run_from<estimate, Pack, false>(run, coefficients);
+  const bool from_theta = run.deviation == nullptr && run.statistic_sum == nullptr;
+  return from_theta ? update_run_from<Estimator, Pack, true>(run, coefficients)
+                    : update_run_from<Estimator, Pack, false>(run, coefficients);
 }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The noise streams of docs/noise.md on CPUs, sixteen lanes at a time, over any pack. Included
-// inside a namespace that has box_muller.inl.
+// Makes the noise streams of docs/noise.md on CPUs, sixteen lanes at a time, with the packs of any
+// instruction set. Included inside a namespace that has box_muller.inl and quad_noise.inl.
 
-/// The normals of one block in order, 32 a call.
+/// Makes the normals of one block in order, 32 in each call of next().
 class NormalBlock {
  public:
-  IVON_ALWAYS_INLINE NormalBlock() : state_{set(0u), set(0u), set(0u), set(0u)} {}  // to assign to
+  IVON_ALWAYS_INLINE NormalBlock()
+      : state_{set(0u), set(0u), set(0u), set(0u)} {}  // must be assigned before next()
   IVON_ALWAYS_INLINE NormalBlock(const NoiseKey& key, uint32_t block) {
     static constexpr uint32_t kLaneTags[16] = {
         0u << 24, 1u << 24, 2u << 24,  3u << 24,  4u << 24,  5u << 24,  6u << 24,  7u << 24,
         8u << 24, 9u << 24, 10u << 24, 11u << 24, 12u << 24, 13u << 24, 14u << 24, 15u << 24};
-    // Lane tag, parameter and domain have bits of their own: + is |.
+    // The lane tag, the parameter and the domain use different bits, so + gives the same as |.
     const uint32_t tag = key.parameter | static_cast<uint32_t>(key.domain) << 28;
     state_[0] = set(block);
     state_[1] = load(kLaneTags) + set(tag);
@@ -20,7 +21,7 @@ class NormalBlock {
     replace_zero_states();
   }
 
-  /// The next two packs: the cosines' normals, then the sines'.
+  /// Makes the next two packs: `first` from the cosines of Box-Muller, `second` from the sines.
   IVON_ALWAYS_INLINE void next(Floats& first, Floats& second) {
     const Floats radius = box_muller_radius(next_words());
     Floats cosine, sine;
@@ -45,7 +46,8 @@ class NormalBlock {
     return result;
   }
 
-  // The all-zero state is xoshiro's one fixed point.
+  // Changes lanes whose state is all zeros, because from such a state xoshiro128++ makes only
+  // zeros.
   IVON_ALWAYS_INLINE void replace_zero_states() {
     const Words zero = set(0u);
     const uint32_t zeros = bits(equal(state_[0], zero)) & bits(equal(state_[1], zero)) &
@@ -60,7 +62,7 @@ class NormalBlock {
   Words state_[4];
 };
 
-/// The first `count` normals of one block, 0 <= count <= kNoiseBlock.
+/// Writes the first `count` normals of one block, 0 <= count <= kNoiseBlock.
 inline void fill_block(const NoiseKey& key, uint32_t block, float* out, int64_t count) {
   NormalBlock normals(key, block);
   for (int64_t done = 0; done < count; done += 32) {
@@ -78,25 +80,15 @@ inline void fill_block(const NoiseKey& key, uint32_t block, float* out, int64_t 
   }
 }
 
-/// Stream 2: the normals of quads `first_quad` ... of four elements, sixteen quads at a time.
+/// Writes `count` normals of noise stream 2, from quad `first_quad` on, sixteen quads at a time. A
+/// quad is four elements.
 inline void fill_quads(const NoiseKey& key, uint64_t first_quad, float* out, int64_t count) {
   static constexpr uint32_t kLanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   for (int64_t done = 0; done < count; done += 64) {
-    const uint64_t quad = first_quad + static_cast<uint64_t>(done) / 4;
-    const uint32_t tag = key.parameter | static_cast<uint32_t>(quad >> 32) << 24 |
-                         (static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28;
-    Words words[4] = {load(kLanes) + set(static_cast<uint32_t>(quad)), set(tag),
-                      set(static_cast<uint32_t>(key.draw)),
-                      set(static_cast<uint32_t>(key.draw >> 32))};
-    philox4x32_10(words, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
+    Floats quads[4];
+    normal_quads(key, first_quad + static_cast<uint64_t>(done) / 4, load(kLanes), quads);
     float normals[4][16];
-    for (int pair = 0; pair < 4; pair += 2) {
-      const Floats radius = box_muller_radius(words[pair]);
-      Floats cosine, sine;
-      box_muller_direction(words[pair + 1], cosine, sine);
-      store(normals[pair], radius * cosine);
-      store(normals[pair + 1], radius * sine);
-    }
+    for (int i = 0; i < 4; ++i) store(normals[i], quads[i]);
     for (int64_t i = 0; i < 64 && done + i < count; ++i) out[done + i] = normals[i % 4][i / 4];
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen lanes in two AVX2 registers, doubles in four; operations as in pack_portable.inl. Sums
-// and products are operators of the compiler, whose floating-point rules those of this region are.
+// Packs for AVX2: sixteen floats or words in two registers, sixteen doubles in four. The operations
+// are those of pack_portable.inl. Sums and products are written as C++ operators, so that they
+// follow the floating-point rules that IVON_BEGIN_PRECISE sets.
 
 struct Floats8 {
   using Number = float;
@@ -16,7 +17,7 @@ struct Words8 {
 };
 struct Marks8 {
   using Number = void;
-  __m256i v;  // all ones: yes
+  __m256i v;  // all bits of a marked lane are 1
 };
 
 IVON_ALWAYS_INLINE Floats8 operator+(Floats8 x, Floats8 y) { return {x.v + y.v}; }

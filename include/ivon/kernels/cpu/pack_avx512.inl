@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen lanes in one AVX-512 register, doubles in two; operations as in pack_portable.inl, sums
-// and products as in pack_avx2.inl.
+// Packs for AVX-512: sixteen floats or words in one register, sixteen doubles in two. The
+// operations are those of pack_portable.inl. Sums and products are written as in pack_avx2.inl.
 
 struct Floats {
   using Number = float;
@@ -123,7 +123,8 @@ IVON_ALWAYS_INLINE Words extend(Halves a) { return {_mm512_cvtepu16_epi32(a.v)};
 IVON_ALWAYS_INLINE Halves truncate(Words a) { return {_mm512_cvtepi32_epi16(a.v)}; }
 IVON_ALWAYS_INLINE Floats widen_float16(Halves a) { return {_mm512_cvtph_ps(a.v)}; }
 IVON_ALWAYS_INLINE Halves narrow_float16(Floats a) {
-  // All lanes; the form without a mask is a macro that warns under -Wsign-conversion.
+  // The mask selects all lanes. The intrinsic without a mask is a macro that causes a warning under
+  // -Wsign-conversion.
   constexpr __mmask16 kAllLanes = 0xFFFF;
   return {_mm512_maskz_cvtps_ph(kAllLanes, a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen lanes in four NEON registers, doubles in eight; operations as in pack_portable.inl, sums
-// and products as in pack_avx2.inl.
+// Packs for NEON: sixteen floats or words in four registers, sixteen doubles in eight. The
+// operations are those of pack_portable.inl. Sums and products are written as in pack_avx2.inl.
 
 struct Floats4 {
   using Number = float;
@@ -16,14 +16,14 @@ struct Words4 {
 };
 struct Marks4 {
   using Number = void;
-  uint32x4_t v;  // all ones: yes
+  uint32x4_t v;  // all bits of a marked lane are 1
 };
 
 IVON_ALWAYS_INLINE Floats4 operator+(Floats4 x, Floats4 y) { return {x.v + y.v}; }
 IVON_ALWAYS_INLINE Floats4 operator-(Floats4 x, Floats4 y) { return {x.v - y.v}; }
 IVON_ALWAYS_INLINE Floats4 operator*(Floats4 x, Floats4 y) { return {x.v * y.v}; }
 IVON_ALWAYS_INLINE Floats4 operator/(Floats4 x, Floats4 y) { return {x.v / y.v}; }
-// y where one is not a number; NEON's own maximum would be that.
+// max and min return y if x or y is NaN. NEON's own instructions would return NaN.
 IVON_ALWAYS_INLINE Floats4 max(Floats4 x, Floats4 y) {
   return {vbslq_f32(vcgtq_f32(x.v, y.v), x.v, y.v)};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packs of two halves, each a register or a pair itself: every operation goes to both. Included
-// inside a namespace that has the registers.
+// A pack of two halves, each of which is a register or a pair itself. Every operation is applied to
+// both halves. Included inside a namespace that has the registers and their operations.
 
 template <class Register>
 struct Pair {

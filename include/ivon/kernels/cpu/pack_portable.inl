@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen lanes in plain C++: Floats, Doubles, Words (of 32 bits), Halves (words of 16 bits) and
-// Mask (a mark a lane).
-// Included inside a namespace that has scalar.inl.
+// Packs of sixteen lanes in plain C++: Floats, Doubles, Words (of 32 bits), Halves (words of 16
+// bits) and Mask (one mark for each lane). Included inside a namespace that has scalar.inl.
 
-// Lanes that may alias: GCC 12 for AArch64 puts packs of different types into one place on the
-// stack and then, believing that they cannot meet, reads one before it has written the other (-O2).
+// The types are marked may_alias because of an error of GCC 12 for AArch64 with -O2. It puts packs
+// of different types at one place on the stack, assumes that they cannot alias, and reads one
+// before it has written the other.
 #if defined(__GNUC__)
 #define IVON_MAY_ALIAS __attribute__((may_alias))
 #else
@@ -21,7 +21,7 @@ using Doubles = Lanes<double>;
 using Words = Lanes<uint32_t>;
 using Halves = Lanes<uint16_t>;
 struct IVON_MAY_ALIAS Mask {
-  Lanes<uint32_t>::Lane v[16];  // 1: yes
+  Lanes<uint32_t>::Lane v[16];  // 1 in a marked lane, else 0
 };
 
 // NOLINTBEGIN(modernize-loop-convert): several packs are walked at once
@@ -83,7 +83,7 @@ IVON_ALWAYS_INLINE Lanes<T> sqrt(Lanes<T> a) {
   IVON_LANES a.v[l] = square_root(a.v[l]);
   return a;
 }
-// Like the instructions: b where one is not a number.
+// max and min return b if a or b is NaN, as the instructions of x86 do.
 template <class T>
 IVON_ALWAYS_INLINE Lanes<T> max(Lanes<T> a, Lanes<T> b) {
   IVON_LANES a.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l];
@@ -145,7 +145,7 @@ IVON_ALWAYS_INLINE Words as_words(Floats a) {
   std::memcpy(r.v, a.v, sizeof(r.v));
   return r;
 }
-// The words with sign and exponent.
+// Returns the 32 bits of each number that contain sign and exponent.
 IVON_ALWAYS_INLINE Words upper_words(Floats a) { return as_words(a); }
 IVON_ALWAYS_INLINE Words upper_words(Doubles a) {
   Words r;

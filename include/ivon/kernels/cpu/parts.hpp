@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block of a task as two parts that packs can walk: full rounds in place, the last elements in
-// arrays with room for a whole round. No LibTorch.
+// Splits a block of a task into two parts that packs can pass over: the full rounds, which are used
+// in place, and the last elements, which are copied to arrays with room for a whole round. This
+// file does not use LibTorch.
 #pragma once
 
 #include <cstdint>
@@ -13,64 +14,61 @@
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
-inline constexpr int64_t kRound = 32;  // elements: two packs, what one call makes of normals
+inline constexpr int64_t kRound = 32;  // elements: two packs, one call of NormalBlock::next()
 
-inline bool is_half(Element element) {
-  return element == Element::kBFloat16 || element == Element::kFloat16;
+inline int64_t element_bytes(Dtype dtype) {
+  return is_half(dtype) ? 2 : dtype == Dtype::kFloat64 ? 8 : 4;
 }
-inline int64_t element_bytes(Element element) {
-  return is_half(element) ? 2 : element == Element::kFloat64 ? 8 : 4;
-}
-inline int64_t state_bytes(Element element) { return element == Element::kFloat64 ? 8 : 4; }
+inline int64_t state_bytes(Dtype dtype) { return dtype == Dtype::kFloat64 ? 8 : 4; }
 
-// The one list of a task's arrays: visit(pointer, bytes of an element, whether it is written).
+// Calls visit(pointer, bytes of an element, whether the array is written) for each array of a task.
 template <class Visit>
 void visit_arrays(PosteriorArrays& posterior, bool written, Visit&& visit) {
-  visit(posterior.mean, element_bytes(posterior.element), written);
-  visit(posterior.wide_mean, state_bytes(posterior.element), written);
-  visit(posterior.hess, state_bytes(posterior.element), written);
+  visit(posterior.mean, element_bytes(posterior.dtype), written);
+  visit(posterior.wide_mean, state_bytes(posterior.dtype), written);
+  visit(posterior.hess, state_bytes(posterior.dtype), written);
 }
 template <class Visit>
 void visit_arrays(SampleTask& task, Visit&& visit) {
   visit_arrays(task.posterior, false, visit);
-  visit(task.theta, element_bytes(task.posterior.element), true);
+  visit(task.theta, element_bytes(task.posterior.dtype), true);
 }
 template <class Visit>
 void visit_arrays(AccumulateTask& task, Visit&& visit) {
-  const Element element = task.posterior.element;
+  const Dtype dtype = task.posterior.dtype;
   visit_arrays(task.posterior, false, visit);
-  visit(task.theta, element_bytes(element), false);
-  visit(task.gradient, element_bytes(element), false);
-  visit(task.gradient_sum, state_bytes(element), true);
-  visit(task.statistic_sum, state_bytes(element), true);
+  visit(task.theta, element_bytes(dtype), false);
+  visit(task.gradient, element_bytes(dtype), false);
+  visit(task.gradient_sum, state_bytes(dtype), true);
+  visit(task.statistic_sum, state_bytes(dtype), true);
 }
 template <class Visit>
 void visit_arrays(UpdateTask& task, Visit&& visit) {
-  const Element element = task.posterior.element;
+  const Dtype dtype = task.posterior.dtype;
   visit_arrays(task.posterior, true, visit);
-  visit(task.momentum, state_bytes(element), true);
-  visit(task.theta, element_bytes(element), false);
-  visit(task.gradient, element_bytes(element), false);
-  visit(task.gradient_sum, state_bytes(element), false);
-  visit(task.statistic_sum, state_bytes(element), false);
+  visit(task.momentum, state_bytes(dtype), true);
+  visit(task.theta, element_bytes(dtype), false);
+  visit(task.gradient, element_bytes(dtype), false);
+  visit(task.gradient_sum, state_bytes(dtype), false);
+  visit(task.statistic_sum, state_bytes(dtype), false);
 }
 
-/// Makes a task one of its elements begin ... begin + count - 1 only.
+/// Narrows a task to its elements begin ... begin + count - 1.
 template <class Task>
 void narrow_to(Task& task, int64_t begin, int64_t count) {
   visit_arrays(task, [begin](auto*& array, int64_t bytes, bool /*written*/) {
     using Array = std::remove_reference_t<decltype(array)>;
-    using Byte =
+    using Char =
         std::conditional_t<std::is_const_v<std::remove_pointer_t<Array>>, const char, char>;
     if (array != nullptr) {
-      array = reinterpret_cast<Array>(reinterpret_cast<Byte*>(array) + begin * bytes);
+      array = reinterpret_cast<Array>(reinterpret_cast<Char*>(array) + begin * bytes);
     }
   });
   task.posterior.count = count;
 }
 
-/// Block `block` of a task. Passes may read and write up to the next full round. What they write to
-/// the rest reaches the task's arrays by copy_back().
+/// The two parts of block `block` of a task. Passes may read and write up to the end of the last
+/// round. copy_back() then copies what they wrote to the last elements into the task's arrays.
 template <class Task>
 class BlockParts {
  public:
@@ -83,7 +81,7 @@ class BlockParts {
   BlockParts(const BlockParts&) = delete;
   BlockParts& operator=(const BlockParts&) = delete;
 
-  /// To walk the parts: whole(), then after() until it is null.
+  /// Call whole() for the first part, then after() for the next part until it returns null.
   const Task* whole() const { return &whole_; }
   const Task* after(const Task* part) const { return part == &whole_ && rest_ ? &*rest_ : nullptr; }
 
@@ -97,7 +95,7 @@ class BlockParts {
 
  private:
   struct Copy {
-    void* original;  // null: only read
+    void* original;  // null if the array is only read
     size_t bytes;
   };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Update and next sample in one loop: the arithmetic of the noise runs while memory brings the next
-// elements, and m and h are in registers still. Included inside a namespace that has blocks.inl.
+// Updates elements and draws their next sample in one loop. The arithmetic of the noise then runs
+// while memory loads the next elements, and m and h are still in registers. Included inside a
+// namespace that has blocks.inl.
 
 struct StepRun {
   float* m;
@@ -10,15 +11,18 @@ struct StepRun {
   const float* gradient;
 };
 
-/// Sixteen elements. Returns how many were left alone; they are sampled as well.
-template <FusedEstimate estimate>
+/// Updates and samples sixteen elements. Returns the number of skipped elements, which are sampled
+/// as well.
+template <class Estimator>
 IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats normal,
-                                     const Coefficients<Floats>& c, const Scale<Floats>& scale) {
+                                     const PackedCoefficients<Floats>& c,
+                                     const Scale<Floats>& scale) {
   Floats m = load(run.m + i), h = load(run.h + i), g = load(run.g + i);
   const Floats gradient = load(run.gradient + i);
-  Floats average = gradient;
-  if constexpr (estimate == FusedEstimate::kPrice) average = load(run.theta + i) - m;
-  const Mask keep = update<estimate>(m, h, g, statistic<estimate>(average, gradient), gradient, c);
+  Floats theta_minus_m = gradient;  // unused unless the estimator reads it
+  if constexpr (Estimator::kUsesDeviation) theta_minus_m = load(run.theta + i) - m;
+  const Floats average = Estimator::statistic(theta_minus_m, gradient);
+  const Mask keep = update<Estimator>(m, h, g, average, gradient, c);
   const uint32_t kept = bits(keep);
   if (kept != 0) {
     m = select(keep, load(run.m + i), m);
@@ -32,14 +36,15 @@ IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats norma
   return kept != 0 ? count_bits(kept) : 0;
 }
 
-/// update_block, then sample_block: the same bits.
-template <FusedEstimate estimate>
+/// Does update_block and then sample_block, with the same bits.
+template <class Estimator>
 inline int64_t step_block(const UpdateTask& task, const SampleTask& next, int64_t block) {
+  using Formulas = typename CompiledHere<Estimator>::Type;
   const PosteriorArrays& p = task.posterior;
   const int64_t count = block_size(p.count, block);
-  if (p.element != Element::kFloat32 || task.from != StatisticFrom::kTheta ||
+  if (p.dtype != Dtype::kFloat32 || task.from != StatisticFrom::kTheta ||
       task.theta != next.theta || count % kRound != 0) {
-    const int64_t skipped = update_block<estimate>(task, block);
+    const int64_t skipped = update_block<Estimator>(task, block);
     sample_block(next, block);
     return skipped;
   }
@@ -48,15 +53,15 @@ inline int64_t step_block(const UpdateTask& task, const SampleTask& next, int64_
                     static_cast<float*>(task.momentum) + begin,
                     static_cast<float*>(next.theta) + begin,
                     static_cast<const float*>(task.gradient) + begin};
-  const Coefficients<Floats> c(task.coefficients);
+  const PackedCoefficients<Floats> c(task.coefficients);
   const Scale<Floats> scale(next.drawing.scale);
   NormalBlock normals(next.drawing.noise, static_cast<uint32_t>(block));
   int64_t skipped = 0;
   for (int64_t i = 0; i < count; i += kRound) {
     Floats first, second;
     normals.next(first, second);
-    skipped += step_pack<estimate>(run, i, first, c, scale);
-    skipped += step_pack<estimate>(run, i + 16, second, c, scale);
+    skipped += step_pack<Formulas>(run, i, first, c, scale);
+    skipped += step_pack<Formulas>(run, i + 16, second, c, scale);
   }
   return skipped;
 }

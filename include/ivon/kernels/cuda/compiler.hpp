@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels' text to machine code for one kind of device, with an optional cache on disk. No
-// LibTorch, no device needed.
+// Compiles the kernels' text to machine code for one kind of device, with an optional cache on
+// disk. This file does not use LibTorch and needs no device.
 #pragma once
 
 #include <cstdint>
@@ -17,36 +17,34 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 IVON_NAMESPACE_BEGIN
 namespace detail::cuda {
 
-/// What is compiled as one: the passes of an element type and an estimate, or what serves them all.
+/// Names what is compiled as one module: the passes for one dtype and one estimator, or the kernels
+/// that serve all passes. `estimator` is a name in estimators.inl, so different modules have
+/// different names.
 struct ModuleName {
   bool passes = false;
-  Element element = Element::kFloat32;
-  FusedEstimate estimate = FusedEstimate::kPrice;
+  Dtype dtype = Dtype::kFloat32;
+  std::string estimator;
 
   friend bool operator<(const ModuleName& a, const ModuleName& b) {
-    return a.number() < b.number();
+    return std::tie(a.passes, a.dtype, a.estimator) < std::tie(b.passes, b.dtype, b.estimator);
   }
   std::vector<std::string> options() const {
     if (!passes) return {};
-    return {"-DIVON_ELEMENT=" + std::to_string(static_cast<int>(element)),
-            "-DIVON_ESTIMATE=" + std::to_string(static_cast<int>(estimate))};
-  }
-
- private:
-  int number() const {
-    return passes ? 1 + static_cast<int>(element) * 2 + static_cast<int>(estimate) : 0;
+    return {"-DIVON_DTYPE=" + std::to_string(static_cast<int>(dtype)),
+            "-DIVON_ESTIMATOR=" + estimator};
   }
 };
 
-/// NVRTC's name for a device of compute capability `capability` (80: 8.0), whether or not this
-/// NVRTC is older than the device: machine code for what it knows, else PTX that the driver
-/// translates.
+/// Returns NVRTC's name of the architecture for a device of compute capability `capability` (80
+/// means 8.0). If NVRTC knows the device, NVRTC compiles to machine code for it. If NVRTC is older
+/// than the device, it compiles to PTX, which the driver translates.
 inline std::string architecture(const Nvrtc& nvrtc, int capability) {
   int count = 0;
   std::vector<int> known;
@@ -68,7 +66,8 @@ inline std::string architecture(const Nvrtc& nvrtc, int capability) {
   return "compute_" + std::to_string(best);
 }
 
-/// Compiles; `log` gets what the compiler says. Throws std::runtime_error with its messages.
+/// Compiles a module and returns the machine code or PTX. `log` gets the messages of the compiler.
+/// Throws std::runtime_error with these messages if the module does not compile.
 inline std::string compile(const Nvrtc& nvrtc, const ModuleName& name,
                            const std::string& architecture, std::string& log,
                            std::vector<std::string> options = {}) {
@@ -101,7 +100,7 @@ inline std::string compile(const Nvrtc& nvrtc, const ModuleName& name,
   if (nvrtc.nvrtcGetProgramLogSize(program.handle, &size) == 0 && size > 1) {
     log.resize(size);
     nvrtc.nvrtcGetProgramLog(program.handle, &log[0]);
-    log.resize(size - 1);  // the final zero
+    log.resize(size - 1);  // without the final zero
   }
   check(result, "nvrtcCompileProgram");
   const bool machine_code = architecture.compare(0, 3, "sm_") == 0;
@@ -115,9 +114,10 @@ inline std::string compile(const Nvrtc& nvrtc, const ModuleName& name,
   return image;
 }
 
-/// Compiled kernels in the folder that the environment variable IVON_CUDA_CACHE names; without it
-/// nothing is read or written. A file that cannot be read or is damaged counts as missing, one that
-/// cannot be written is left out: the cache saves a second, and must never cost a run.
+/// Keeps compiled kernels in the folder that the environment variable IVON_CUDA_CACHE names.
+/// Without the variable nothing is read or written. A file that is damaged or cannot be read counts
+/// as missing, and an error of writing is ignored, because the cache saves only a second and must
+/// never make a run fail.
 class DiskCache {
  public:
   DiskCache() {
@@ -126,7 +126,8 @@ class DiskCache {
   }
   explicit DiskCache(std::string folder) : folder_(std::move(folder)) {}
 
-  /// The image compiled of `name` for `architecture` by that NVRTC, from the disk if it is there.
+  /// Returns the module `name`, compiled by `nvrtc` for `architecture`. Reads it from the disk if
+  /// it is there.
   std::string get(const Nvrtc& nvrtc, const ModuleName& name,
                   const std::string& architecture) const {
     if (folder_.empty()) return compile_now(nvrtc, name, architecture);
@@ -149,7 +150,7 @@ class DiskCache {
     return compile(nvrtc, name, architecture, log);
   }
 
-  // FNV-1a.
+  // Returns the FNV-1a hash of a text, continued from `value`.
   static uint64_t hash(const std::string& text, uint64_t value = 0xCBF29CE484222325u) {
     for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
     return value;
@@ -160,7 +161,7 @@ class DiskCache {
     return digits;
   }
 
-  // A file is the image and the sixteen digits of its hash.
+  // A file contains the compiled image and the sixteen digits of its hash.
   static std::string read(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     std::string all((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
@@ -172,7 +173,8 @@ class DiskCache {
   void write(const std::filesystem::path& path, const std::string& image) const {
     std::error_code error;
     std::filesystem::create_directories(folder_, error);
-    // Whole or not at all, also with several processes: a name of its own, then a rename.
+    // Writes to a file with a unique name and renames it, so that other processes find the whole
+    // file or none.
     std::filesystem::path own = path;
     own += "." + hex(std::random_device{}()) + ".tmp";
     {

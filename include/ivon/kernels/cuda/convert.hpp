@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tasks as the passes of every device are given them, to what the CUDA kernels read. No LibTorch.
+// Converts tasks, which the passes of every device take, to the records that the CUDA kernels read.
+// This file does not use LibTorch.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
 #include <ivon/kernels/cuda/records.hpp>
 #include <ivon/kernels/tasks.hpp>
@@ -15,29 +17,27 @@ namespace detail::cuda {
 struct Work {
   Task task{};
   const void* gradient = nullptr;
-  Set shared{};
-  Element element = Element::kFloat32;
+  SharedValues shared{};
+  Dtype dtype = Dtype::kFloat32;
 };
 
-inline bool same(const PosteriorScale& a, const PosteriorScale& b) {
-  return a.ess == b.ess && a.weight_decay == b.weight_decay && a.hess_floor == b.hess_floor;
+/// Whether two parameters can share their values. SharedValues has no padding, so this compares
+/// every field.
+inline bool same(const SharedValues& a, const SharedValues& b) {
+  // 0 and -0 count as different values, which costs a row of the table and nothing else.
+  // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
+  return std::memcmp(&a, &b, sizeof(SharedValues)) == 0;
 }
-inline bool same(const Drawing& a, const Drawing& b) {
-  return a.noise.seed == b.noise.seed && a.noise.domain == b.noise.domain &&
-         a.noise.draw == b.noise.draw && same(a.scale, b.scale);
-}
-/// Whether two parameters can share a set; the noise's parameter index is the task's.
-inline bool same(const Set& a, const Set& b) {
-  const UpdateCoefficients& x = a.update;
-  const UpdateCoefficients& y = b.update;
-  return same(a.drawn, b.drawn) && same(a.next, b.next) && same(x.scale, y.scale) &&
-         x.beta1 == y.beta1 && x.rho == y.rho && x.hess_clip == y.hess_clip &&
-         x.debias == y.debias && x.step_size == y.step_size && x.clip_radius == y.clip_radius &&
-         a.samples == b.samples && a.rate == b.rate && a.debiased == b.debiased;
+
+/// Returns a drawing without the parameter's number, so that parameters can share it. Each
+/// parameter has its number in its task.
+inline Drawing without_parameter(Drawing drawing) {
+  drawing.noise.parameter = 0;
+  return drawing;
 }
 
 inline void put(Work& work, const PosteriorArrays& posterior) {
-  work.element = posterior.element;
+  work.dtype = posterior.dtype;
   work.task.mean = posterior.mean;
   work.task.wide_mean = posterior.wide_mean;
   work.task.hess = posterior.hess;
@@ -47,7 +47,7 @@ inline void put(Work& work, const SampleTask& task) {
   put(work, task.posterior);
   work.task.sampled = task.theta;
   work.task.parameter = task.drawing.noise.parameter;
-  work.shared.next = task.drawing;
+  work.shared.next = without_parameter(task.drawing);
 }
 inline void put(Work& work, const AccumulateTask& task) {
   put(work, task.posterior);
@@ -55,27 +55,27 @@ inline void put(Work& work, const AccumulateTask& task) {
   work.gradient = task.gradient;
   work.task.gradient_sum = task.gradient_sum;
   work.task.statistic_sum = task.statistic_sum;
-  work.task.first = task.first ? 1 : 0;
+  work.task.overwrite = task.overwrite ? 1 : 0;
   work.task.from = static_cast<uint32_t>(task.from);
   work.task.parameter = task.drawing.noise.parameter;
-  work.shared.drawn = task.drawing;
+  work.shared.drawn = without_parameter(task.drawing);
 }
 inline void put(Work& work, const UpdateTask& task, int64_t* skipped) {
   put(work, task.posterior);
   work.task.momentum = task.momentum;
   work.task.theta = task.theta;
   work.gradient = task.gradient;
-  work.task.gradient_sum = const_cast<void*>(task.gradient_sum);  // only read by kUpdate and kStep
+  work.task.gradient_sum = const_cast<void*>(task.gradient_sum);  // kUpdate and kStep only read it
   work.task.statistic_sum = const_cast<void*>(task.statistic_sum);
   work.task.skipped = skipped;
   work.task.from = static_cast<uint32_t>(task.from);
   work.task.parameter = task.drawing.noise.parameter;
-  work.shared.drawn = task.drawing;
+  work.shared.drawn = without_parameter(task.drawing);
   work.shared.update = task.coefficients;
   work.shared.samples = task.samples;
 }
 
-/// Whether 16-byte accesses may begin at every array.
+/// Whether every array begins at a multiple of 16 bytes, so that 16-byte accesses are allowed.
 inline bool aligned(const Work& work) {
   uintptr_t all = 0;
   for (const void* array : std::initializer_list<const void*>{

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// The entry points that NVRTC compiles: one module for each element and estimate, named by the
-// macros IVON_ELEMENT and IVON_ESTIMATE, and one with what all share, without them.
+// The entry points that NVRTC compiles. With the macros IVON_DTYPE (a number of Dtype) and
+// IVON_ESTIMATOR (a name in estimators.inl) these are the passes for that dtype and estimator;
+// without them, the kernels that serve all passes.
 
-// Arguments are read where the launch put them; before compute capability 7.0 the compiler decides.
+// __grid_constant__ makes a kernel read its arguments where the launch put them, without a copy. It
+// needs compute capability 7.0. For older devices the compiler decides.
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 700
 #define IVON_ARGUMENT const __grid_constant__
 #else
 #define IVON_ARGUMENT const
 #endif
 
-#if defined(IVON_ELEMENT)
-// Blocks that a multiprocessor has room for: two allow 128 registers a thread, more than all but
-// doubles need.
-#define IVON_BLOCKS (IVON_ELEMENT == 1 ? 1 : 2)
-#define IVON_PASS(name, pass)                                                               \
-  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, IVON_BLOCKS)   \
-      name(IVON_ARGUMENT ivon::detail::cuda::Launch launch) {                               \
-    ivon::detail::cuda::run_chunk<ivon::detail::cuda::Entry::pass,                          \
-                                  static_cast<ivon::detail::Element>(IVON_ELEMENT),         \
-                                  static_cast<ivon::detail::FusedEstimate>(IVON_ESTIMATE)>( \
-        launch, blockIdx.x, threadIdx.x);                                                   \
+#if defined(IVON_DTYPE)
+// The number of thread blocks that must fit on a multiprocessor at once. Two blocks allow 128
+// registers for each thread, which is enough for every dtype but double.
+#define IVON_BLOCKS (IVON_DTYPE == 1 ? 1 : 2)
+#define IVON_PASS(name, pass)                                                             \
+  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, IVON_BLOCKS) \
+      name(IVON_ARGUMENT ivon::detail::cuda::Launch launch) {                             \
+    ivon::detail::cuda::run_chunk<ivon::detail::cuda::EntryPoint::pass,                   \
+                                  static_cast<ivon::detail::Dtype>(IVON_DTYPE),           \
+                                  ivon::detail::cuda::IVON_ESTIMATOR>(launch, blockIdx.x, \
+                                                                      threadIdx.x);       \
   }
 IVON_PASS(ivon_sample, kSample)
 IVON_PASS(ivon_accumulate, kAccumulate)

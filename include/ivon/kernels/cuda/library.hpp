@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA driver and NVRTC, loaded at run time with types of our own: a user needs no CUDA
-// toolkit, no header and no flag. No LibTorch.
+// Loads the CUDA driver and NVRTC at run time and declares their functions without CUDA's headers,
+// so that a user needs no CUDA toolkit and no compiler flag. This file does not use LibTorch.
 #pragma once
 
 #include <cstddef>
@@ -19,12 +19,12 @@
 IVON_NAMESPACE_BEGIN
 namespace detail::cuda {
 
-/// A shared library that stays loaded.
+/// A shared library, which is never unloaded.
 class Library {
  public:
   Library() = default;
 
-  /// Loads the library of that name or path; without it, `why` gets what the loader says.
+  /// Loads the library with that name or path. If this fails, `why` gets the message of the loader.
   Library(const std::string& name, std::string& why) {
 #if IVON_HAS_DLOPEN
     handle_ = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -37,7 +37,8 @@ class Library {
 
   bool loaded() const { return handle_ != nullptr; }
 
-  /// Sets `function` to the library's function of that name; false and `why` if it has none.
+  /// Sets `function` to the library's function `name`. If there is none, returns false and tells
+  /// the reason in `why`.
   template <class Function>
   bool bind(Function*& function, const char* name, std::string& why) const {
 #if IVON_HAS_DLOPEN
@@ -51,8 +52,8 @@ class Library {
   void* handle_ = nullptr;
 };
 
-/// The folder of the shared library or program that holds `address`, with a final slash; empty if
-/// unknown.
+/// Returns the folder of the shared library or program that contains `address`, with a final slash,
+/// or an empty string if the folder is unknown.
 inline std::string folder_of(const void* address) {
 #if IVON_HAS_DLOPEN
   Dl_info info{};
@@ -67,8 +68,8 @@ inline std::string folder_of(const void* address) {
   return {};
 }
 
-/// The functions of the CUDA driver that a launch needs (CUDA driver API, cuda.h). Results are
-/// CUresult, 0 for success.
+/// The functions of the CUDA driver that a launch needs (CUDA driver API, cuda.h). They return a
+/// CUresult, which is 0 for success.
 struct Driver {
   int (*cuInit)(unsigned) = nullptr;
   int (*cuDriverGetVersion)(int*) = nullptr;
@@ -84,7 +85,8 @@ struct Driver {
                         void*, void**, void**) = nullptr;
   int (*cuStreamIsCapturing)(void*, int*) = nullptr;
 
-  /// False and the reason where the driver is missing or too old.
+  /// Loads the functions. If the driver is missing or too old, returns false and tells the reason
+  /// in `why`.
   bool load(std::string& why) {
     const Library library("libcuda.so.1", why);
     return library.loaded() && library.bind(cuInit, "cuInit", why) &&
@@ -108,7 +110,8 @@ struct Driver {
   }
 };
 
-/// The functions of NVRTC that compile a text (nvrtc.h). Results are nvrtcResult, 0 for success.
+/// The functions of NVRTC that compile a text (nvrtc.h). They return an nvrtcResult, which is 0 for
+/// success.
 struct Nvrtc {
   int (*nvrtcVersion)(int*, int*) = nullptr;
   int (*nvrtcGetNumSupportedArchs)(int*) = nullptr;
@@ -125,15 +128,15 @@ struct Nvrtc {
   int (*nvrtcDestroyProgram)(void**) = nullptr;
   const char* (*nvrtcGetErrorString)(int) = nullptr;
 
-  /// Loads the NVRTC that a CUDA LibTorch in `torch_folder` (with a final slash, or empty) brings,
-  /// for its driver takes what that compiles; else the system's. False and the reason where there
-  /// is none.
+  /// Loads NVRTC: first the one that belongs to the LibTorch in `torch_folder` (with a final slash,
+  /// or empty), because the driver that runs this LibTorch accepts what its NVRTC compiles, and
+  /// then the one of the system. If there is none, returns false and tells the reason in `why`.
   bool load(const std::string& torch_folder, std::string& why) {
     std::vector<std::string> names;
     if (!torch_folder.empty()) {
       const std::string pip = torch_folder + "../../nvidia/";
       names = {
-          torch_folder + "libcaffe2_nvrtc.so",  // depends on the one that LibTorch was built with
+          torch_folder + "libcaffe2_nvrtc.so",  // links to the NVRTC that LibTorch was built with
           torch_folder + "libnvrtc.so.13", torch_folder + "libnvrtc.so.12",
           pip + "cu13/lib/libnvrtc.so.13", pip + "cuda_nvrtc/lib/libnvrtc.so.12"};
     }
@@ -176,12 +179,14 @@ struct Nvrtc {
   }
 };
 
-/// LibTorch's C interface (torch/csrc/inductor/aoti_torch/c/shim.h): the one way to a device's
-/// stream that LibTorch before 2.11 offers without headers of CUDA. Results are 0 for success.
+/// A function of LibTorch's C interface (torch/csrc/inductor/aoti_torch/c/shim.h). In LibTorch
+/// before 2.11 it is the only way to a device's stream without CUDA's headers. It returns 0 for
+/// success.
 struct TorchStreams {
   int32_t (*aoti_torch_get_current_cuda_stream)(int32_t device, void** stream) = nullptr;
 
-  /// From the LibTorch in `torch_folder` (with a final slash, or empty), which is loaded already.
+  /// Loads the function from the LibTorch in `torch_folder` (with a final slash, or empty), which
+  /// the process has loaded already. If this fails, returns false and tells the reason in `why`.
   bool load(const std::string& torch_folder, std::string& why) {
     const Library library(torch_folder + "libtorch_cuda.so", why);
     return library.loaded() && library.bind(aoti_torch_get_current_cuda_stream,

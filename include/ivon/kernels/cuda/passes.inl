@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The passes as one thread of a GPU does them: a group of elements at a time, 16 bytes an access.
-// The same text runs in loops on the host. Included inside namespace ivon::detail::cuda, after
-// element.inl, half.inl, math.inl and box_muller.inl.
+// The passes as one thread of a GPU does them, one group of elements after the other, with memory
+// accesses of 16 bytes. Tests run the same text in loops on the host. Included inside namespace
+// ivon::detail::cuda, after pack_single.inl, half.inl, math.inl, estimators.inl, box_muller.inl and
+// quad_noise.inl.
 //
-// A thread block has one chunk of one parameter. In it, thread t walks the groups t, t + kThreads,
-// ... so that neighbouring threads read neighbouring memory.
+// A thread block passes over one chunk of one parameter. Its thread t takes the groups t, t +
+// kThreads, t + 2 kThreads and so on, so that neighbouring threads read neighbouring memory.
 
-// Adds to a counter that other threads add to.
+// Adds to a counter to which other threads may add at the same time.
 #if defined(IVON_CUDA_TEXT)
 IVON_ALWAYS_INLINE void add_to(int64_t* counter, int64_t count) {
   atomicAdd(reinterpret_cast<uint64_t*>(counter), static_cast<uint64_t>(count));
@@ -17,44 +18,45 @@ IVON_ALWAYS_INLINE void add_to(int64_t* counter, int64_t count) { *counter += co
 
 // --- types and memory ---------------------------------------------------------------------------
 
-template <Element element>
+template <Dtype dtype>
 struct Types {  // float32
   using Stored = float;
   using State = float;
   using Pack = Floats;
 };
 template <>
-struct Types<Element::kFloat64> {
+struct Types<Dtype::kFloat64> {
   using Stored = double;
   using State = double;
   using Pack = Doubles;
 };
 template <>
-struct Types<Element::kBFloat16> {
+struct Types<Dtype::kBFloat16> {
   using Stored = uint16_t;
   using State = float;
   using Pack = Floats;
 };
 template <>
-struct Types<Element::kFloat16> {
+struct Types<Dtype::kFloat16> {
   using Stored = uint16_t;
   using State = float;
   using Pack = Floats;
 };
 
-/// Elements of a group: 16 bytes of what is stored, and whole quads of normals.
-template <Element element>
-inline constexpr int kGroup = sizeof(typename Types<element>::Stored) == 2 ? 8 : 4;
+/// Number of elements of a group. Its arrays are read by whole 16-byte accesses, and its noise
+/// consists of whole quads.
+template <Dtype dtype>
+inline constexpr int kGroup = sizeof(typename Types<dtype>::Stored) == 2 ? 8 : 4;
 
 struct alignas(16) Sixteen {
   uint32_t words[4];
 };
 
-/// Elements of a group, as far as it reaches into the array.
+/// The part of a group that lies inside the array.
 struct Reach {
   int64_t begin;
   int size;
-  bool whole;  // all of the group, and 16-byte accesses are allowed
+  bool whole;  // the group lies inside the array, and 16-byte accesses are allowed
 };
 
 template <int n, class T>
@@ -88,49 +90,50 @@ IVON_ALWAYS_INLINE void store_group(void* array, const Reach& reach, const T (&v
   }
 }
 
-// An array of the element's type as numbers of the state's type.
-template <Element element, class State, int n>
+// Loads elements of an array of the parameter's dtype as numbers of the state's dtype.
+template <Dtype dtype, class State, int n>
 IVON_ALWAYS_INLINE void load_widened(const void* array, const Reach& reach, State (&out)[n]) {
-  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+  if constexpr (is_half(dtype)) {
     uint16_t halves[n];
     load_group(array, reach, halves);
-    for (int i = 0; i < n; ++i) out[i] = widen<element>(Halves{halves[i]}).v;
+    for (int i = 0; i < n; ++i) out[i] = widen<dtype>(Halves{halves[i]}).v;
   } else {
     load_group(array, reach, out);
   }
 }
-template <Element element, class State, int n>
+template <Dtype dtype, class State, int n>
 IVON_ALWAYS_INLINE void store_narrowed(void* array, const Reach& reach, const State (&values)[n]) {
-  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+  if constexpr (is_half(dtype)) {
     uint16_t halves[n];
-    for (int i = 0; i < n; ++i) halves[i] = narrow<element>(Floats{values[i]}).v;
+    for (int i = 0; i < n; ++i) halves[i] = narrow<dtype>(Floats{values[i]}).v;
     store_group(array, reach, halves);
   } else {
     store_group(array, reach, values);
   }
 }
 
-/// m in full precision.
-template <Element element, class State, int n>
+/// Loads m in full precision.
+template <Dtype dtype, class State, int n>
 IVON_ALWAYS_INLINE void load_mean(const Task& task, const Reach& reach, State (&out)[n]) {
-  load_widened<element>(task.mean, reach, out);
-  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+  load_widened<dtype>(task.mean, reach, out);
+  if constexpr (is_half(dtype)) {
     float wide[n];
     load_group(task.wide_mean, reach, wide);
-    for (int i = 0; i < n; ++i) out[i] = adopted<element>(Floats{wide[i]}, Floats{out[i]}).v;
+    for (int i = 0; i < n; ++i) out[i] = adopted<dtype>(Floats{wide[i]}, Floats{out[i]}).v;
   }
 }
-template <Element element, class State, int n>
+template <Dtype dtype, class State, int n>
 IVON_ALWAYS_INLINE void store_mean(const Task& task, const Reach& reach, const State (&values)[n]) {
-  store_narrowed<element>(task.mean, reach, values);
-  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+  store_narrowed<dtype>(task.mean, reach, values);
+  if constexpr (is_half(dtype)) {
     store_group(task.wide_mean, reach, values);
   }
 }
 
 // --- noise --------------------------------------------------------------------------------------
 
-/// The key of a launch: where the position lies in device memory, draws count from it.
+/// Returns the noise key of a parameter. If `position` is not null (capturable), the seed is the
+/// one there, and the draw in `key` is the distance from the draws there.
 IVON_ALWAYS_INLINE NoiseKey resolved(NoiseKey key, const Position* position, uint32_t parameter) {
   key.parameter = parameter;
   if (position != nullptr) {
@@ -140,35 +143,11 @@ IVON_ALWAYS_INLINE NoiseKey resolved(NoiseKey key, const Position* position, uin
   return key;
 }
 
-/// The normals of elements 4 quad ... 4 quad + 3 of a parameter (stream 2 of docs/noise.md).
-IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, Floats (&out)[4]) {
-  // Quad, parameter and domain have bits of their own: + is |.
-  Words words[4] = {{static_cast<uint32_t>(quad)},
-                    {key.parameter + (static_cast<uint32_t>(quad >> 32) << 24) +
-                     ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28)},
-                    {static_cast<uint32_t>(key.draw)},
-                    {static_cast<uint32_t>(key.draw >> 32)}};
-  auto key0 = static_cast<uint32_t>(key.seed);
-  auto key1 = static_cast<uint32_t>(key.seed >> 32);
-#if defined(IVON_CUDA_TEXT)
-  // The compiler would keep the keys of all rounds in registers from group to group.
-  asm volatile("" : "+r"(key0), "+r"(key1));
-#endif
-  philox4x32_10(words, key0, key1);
-  for (int pair = 0; pair < 4; pair += 2) {
-    const Floats radius = box_muller_radius(words[pair]);
-    Floats cosine, sine;
-    box_muller_direction(words[pair + 1], cosine, sine);
-    out[pair] = radius * cosine;
-    out[pair + 1] = radius * sine;
-  }
-}
-
 template <int n>
 IVON_ALWAYS_INLINE void normal_group(const NoiseKey& key, int64_t begin, Floats (&out)[n]) {
   for (int i = 0; i < n; i += 4) {
     Floats quad[4];
-    normal_quad(key, static_cast<uint64_t>(begin + i) / 4, quad);
+    normal_quads(key, static_cast<uint64_t>(begin + i) / 4, set(0u), quad);
     for (int j = 0; j < 4; ++j) out[i + j] = quad[j];
   }
 }
@@ -180,7 +159,7 @@ IVON_ALWAYS_INLINE Doubles widened(Floats normal, Doubles /*type*/) {
 
 // --- the passes ---------------------------------------------------------------------------------
 
-/// Calls work(reach) for the groups of one thread in its chunk.
+/// Calls work(reach) for every group of one thread in its chunk.
 template <int group, class Work>
 IVON_ALWAYS_INLINE void for_groups(const Task& task, const Chunk& chunk, uint32_t thread,
                                    const Work& work) {
@@ -195,36 +174,36 @@ IVON_ALWAYS_INLINE void for_groups(const Task& task, const Chunk& chunk, uint32_
   }
 }
 
-template <Element element>
+template <Dtype dtype>
 IVON_ALWAYS_INLINE void sample_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
-  using State = typename Types<element>::State;
-  using Pack = typename Types<element>::Pack;
-  constexpr int n = kGroup<element>;
+  using State = typename Types<dtype>::State;
+  using Pack = typename Types<dtype>::Pack;
+  constexpr int n = kGroup<dtype>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
-  const Set& shared = launch.sets[task.set];
+  const SharedValues& shared = launch.shared[task.shared];
   const NoiseKey key = resolved(shared.next.noise, launch.position, task.parameter);
   const Scale<Pack> scale(shared.next.scale);
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n], h[n];
-    load_mean<element>(task, reach, m);
+    load_mean<dtype>(task, reach, m);
     load_group(task.hess, reach, h);
     Floats normals[n];
     normal_group(key, reach.begin, normals);
     for (int i = 0; i < n; ++i) {
       m[i] = (Pack{m[i]} + deviation(Pack{h[i]}, widened(normals[i], Pack{}), scale)).v;
     }
-    store_narrowed<element>(task.sampled, reach, m);
+    store_narrowed<dtype>(task.sampled, reach, m);
   });
 }
 
-/// theta - m where it is made again, theta where it is read.
-template <Element element, FusedEstimate estimate, class State, int n>
+/// Writes theta - m to `out`, either made again from the noise or computed from the stored theta.
+template <Dtype dtype, class Estimator, class State, int n>
 IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, const NoiseKey& key,
-                                       const Scale<typename Types<element>::Pack>& scale,
+                                       const Scale<typename Types<dtype>::Pack>& scale,
                                        const State (&m)[n], const State (&h)[n], State (&out)[n]) {
-  using Pack = typename Types<element>::Pack;
-  if constexpr (estimate == FusedEstimate::kPrice) {
+  using Pack = typename Types<dtype>::Pack;
+  if constexpr (Estimator::kUsesDeviation) {
     if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
       Floats normals[n];
       normal_group(key, reach.begin, normals);
@@ -232,37 +211,37 @@ IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, con
         out[i] = deviation(Pack{h[i]}, widened(normals[i], Pack{}), scale).v;
       }
     } else {
-      load_widened<element>(task.theta, reach, out);
+      load_widened<dtype>(task.theta, reach, out);
       for (int i = 0; i < n; ++i) out[i] = (Pack{out[i]} - Pack{m[i]}).v;
     }
   }
 }
 
-template <Element element, FusedEstimate estimate>
+template <Dtype dtype, class Estimator>
 IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
-  using State = typename Types<element>::State;
-  using Pack = typename Types<element>::Pack;
-  constexpr int n = kGroup<element>;
+  using State = typename Types<dtype>::State;
+  using Pack = typename Types<dtype>::Pack;
+  constexpr int n = kGroup<dtype>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
-  const Set& shared = launch.sets[task.set];
+  const SharedValues& shared = launch.shared[task.shared];
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
   const Scale<Pack> scale(shared.drawn.scale);
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n] = {}, h[n] = {}, of[n] = {}, gradient[n], sum[n], statistics[n];
-    if constexpr (estimate == FusedEstimate::kPrice) {
+    if constexpr (Estimator::kUsesDeviation) {
       if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
         load_group(task.hess, reach, h);
       } else {
-        load_mean<element>(task, reach, m);
+        load_mean<dtype>(task, reach, m);
       }
     }
-    load_widened<element>(launch.gradients[chunk.task], reach, gradient);
-    load_deviation<element, estimate>(task, reach, key, scale, m, h, of);
-    if (task.first != 0) {
+    load_widened<dtype>(launch.gradients[chunk.task], reach, gradient);
+    load_deviation<dtype, Estimator>(task, reach, key, scale, m, h, of);
+    if (task.overwrite != 0) {
       for (int i = 0; i < n; ++i) {
         sum[i] = gradient[i];
-        statistics[i] = statistic<estimate>(Pack{of[i]}, Pack{gradient[i]}).v;
+        statistics[i] = Estimator::statistic(Pack{of[i]}, Pack{gradient[i]}).v;
       }
     } else {
       load_group(task.gradient_sum, reach, sum);
@@ -270,7 +249,7 @@ IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, u
       for (int i = 0; i < n; ++i) {
         sum[i] = (Pack{sum[i]} + Pack{gradient[i]}).v;
         statistics[i] =
-            add_statistic<estimate>(Pack{statistics[i]}, Pack{of[i]}, Pack{gradient[i]}).v;
+            Estimator::add_statistic(Pack{statistics[i]}, Pack{of[i]}, Pack{gradient[i]}).v;
       }
     }
     store_group(task.gradient_sum, reach, sum);
@@ -278,22 +257,22 @@ IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, u
   });
 }
 
-/// kUpdate, and kStep with `draws`.
-template <Element element, FusedEstimate estimate, bool draws>
+/// The pass kUpdate, or kStep if `draws` is true.
+template <Dtype dtype, class Estimator, bool draws>
 IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
-  using State = typename Types<element>::State;
-  using Pack = typename Types<element>::Pack;
-  constexpr int n = kGroup<element>;
+  using State = typename Types<dtype>::State;
+  using Pack = typename Types<dtype>::Pack;
+  constexpr int n = kGroup<dtype>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
-  const Set& shared = launch.sets[task.set];
+  const SharedValues& shared = launch.shared[task.shared];
   UpdateCoefficients coefficients = shared.update;
   if (task.step != nullptr) {
-    const Rates& rates = *reinterpret_cast<const Rates*>(task.step + 1);
-    coefficients.debias = rates.debias;
-    coefficients.step_size = rates.step_size;
+    const auto& now = *reinterpret_cast<const StepScalars*>(task.step + 1);
+    coefficients.debias = now.debias;
+    coefficients.step_size = now.step_size;
   }
-  const Coefficients<Pack> c(coefficients);
+  const PackedCoefficients<Pack> c(coefficients);
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
   const Scale<Pack> scale(shared.drawn.scale);
   const NoiseKey next_key = resolved(shared.next.noise, launch.position, task.parameter);
@@ -303,7 +282,7 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
   int64_t skipped = 0;
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n], h[n], g[n], average[n] = {}, gradient[n];
-    load_mean<element>(task, reach, m);
+    load_mean<dtype>(task, reach, m);
     load_group(task.hess, reach, h);
     load_group(task.momentum, reach, g);
     if (summed) {
@@ -314,16 +293,16 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
         gradient[i] = (Pack{gradient[i]} / samples).v;
       }
     } else {
-      load_widened<element>(launch.gradients[chunk.task], reach, gradient);
-      load_deviation<element, estimate>(task, reach, key, scale, m, h, average);
+      load_widened<dtype>(launch.gradients[chunk.task], reach, gradient);
+      load_deviation<dtype, Estimator>(task, reach, key, scale, m, h, average);
       for (int i = 0; i < n; ++i) {
-        average[i] = statistic<estimate>(Pack{average[i]}, Pack{gradient[i]}).v;
+        average[i] = Estimator::statistic(Pack{average[i]}, Pack{gradient[i]}).v;
       }
     }
     for (int i = 0; i < n; ++i) {
       Pack new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
       const Mask keep =
-          update<estimate>(new_m, new_h, new_g, Pack{average[i]}, Pack{gradient[i]}, c);
+          update<Estimator>(new_m, new_h, new_g, Pack{average[i]}, Pack{gradient[i]}, c);
       if (keep.v) {
         skipped += i < reach.size ? 1 : 0;
       } else {
@@ -332,7 +311,7 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
         g[i] = new_g.v;
       }
     }
-    store_mean<element>(task, reach, m);
+    store_mean<dtype>(task, reach, m);
     store_group(task.hess, reach, h);
     store_group(task.momentum, reach, g);
     if constexpr (draws) {
@@ -341,20 +320,21 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
       for (int i = 0; i < n; ++i) {
         m[i] = (Pack{m[i]} + deviation(Pack{h[i]}, widened(normals[i], Pack{}), next_scale)).v;
       }
-      store_narrowed<element>(task.sampled, reach, m);
+      store_narrowed<dtype>(task.sampled, reach, m);
     }
   });
   if (skipped != 0) add_to(task.skipped, skipped);
 }
 
-template <Entry pass, Element element, FusedEstimate estimate>
+template <EntryPoint pass, Dtype dtype, class Estimator>
 IVON_ALWAYS_INLINE void run_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
-  if constexpr (pass == Entry::kSample) sample_chunk<element>(launch, block, thread);
-  if constexpr (pass == Entry::kAccumulate) {
-    accumulate_chunk<element, estimate>(launch, block, thread);
+  if constexpr (pass == EntryPoint::kSample) sample_chunk<dtype>(launch, block, thread);
+  if constexpr (pass == EntryPoint::kAccumulate) {
+    accumulate_chunk<dtype, Estimator>(launch, block, thread);
   }
-  if constexpr (pass == Entry::kUpdate) {
-    update_chunk<element, estimate, false>(launch, block, thread);
+  if constexpr (pass == EntryPoint::kUpdate) {
+    update_chunk<dtype, Estimator, false>(launch, block, thread);
   }
-  if constexpr (pass == Entry::kStep) update_chunk<element, estimate, true>(launch, block, thread);
+  if constexpr (pass == EntryPoint::kStep)
+    update_chunk<dtype, Estimator, true>(launch, block, thread);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the CUDA kernels are given: the same structs on the host and in the kernels' text. Only
-// members of 4 and 8 bytes, in an order without holes of the compilers' choice. No LibTorch.
+// The arguments of the CUDA kernels. The host and the kernels' text both include these structs.
+// Their members have 4 or 8 bytes and are ordered so that there is no padding, so every compiler
+// gives them the same layout. This file does not use LibTorch.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +13,14 @@
 IVON_NAMESPACE_BEGIN
 namespace detail::cuda {
 
-inline constexpr int64_t kChunk = 4096;       // elements that one thread block walks
-inline constexpr uint32_t kThreads = 256;     // of a thread block
-inline constexpr uint32_t kMaxSets = 16;      // that one launch takes
-inline constexpr uint32_t kPageBytes = 3072;  // of a table that one launch writes
+inline constexpr int64_t kChunk = 4096;       // elements that one thread block passes over
+inline constexpr uint32_t kThreads = 256;     // threads of a thread block
+inline constexpr uint32_t kMaxShared = 16;    // sets of shared values that one launch takes
+inline constexpr uint32_t kPageBytes = 3072;  // bytes of a table that one launch writes
 
-/// The kernels. The first four are passes over parameters, compiled for an element type and an
-/// estimate; the others serve every pass.
-enum class Entry : uint32_t {
+/// The kernels. The first four are passes over parameters, compiled for a dtype and an estimator;
+/// the others serve every pass.
+enum class EntryPoint : uint32_t {
   kSample,        // draws theta
   kAccumulate,    // adds a sample to the sums
   kUpdate,        // updates m, h and momentum
@@ -30,71 +31,77 @@ enum class Entry : uint32_t {
   kFill           // writes normals
 };
 inline constexpr uint32_t kPasses = 4;
-inline constexpr uint32_t kEntries = 8;
+inline constexpr uint32_t kEntryPoints = 8;
 
-/// One parameter in device memory. Pointers that a pass does not use may be null.
+/// One parameter of a launch, as a row of a table in device memory. Pointers that a pass does not
+/// use may be null. "State" below means the dtype of the parameter's state.
 struct Task {
-  void* mean;           // element
+  void* mean;           // in the parameter's dtype
   float* wide_mean;     // bfloat16 and float16 only
   void* hess;           // state
   void* momentum;       // state
-  void* sampled;        // element; written by kSample and kStep
-  const void* theta;    // element; read with StatisticFrom::kTheta
+  void* sampled;        // in the parameter's dtype; written by kSample and kStep
+  const void* theta;    // in the parameter's dtype; read with StatisticFrom::kTheta
   void* gradient_sum;   // state
   void* statistic_sum;  // state
-  int64_t* skipped;     // counts elements that were left alone
+  int64_t* skipped;     // counts skipped elements
   int64_t count;
-  int64_t first_chunk;  // chunks of the tasks before this one
-  int64_t* step;        // capturable: updates of this parameter, and after it the two doubles of
-                        // Rates; else null
+  int64_t first_chunk;  // number of chunks of all tasks before this one
+  int64_t* step;        // capturable: number of updates, followed in memory by the two doubles of
+                        // StepScalars; else null
   const double* lr;     // capturable: learning rate of its group
-  uint32_t parameter;   // of the noise
-  uint32_t set;         // of Launch::sets
+  uint32_t parameter;   // number of the parameter in its noise key
+  uint32_t shared;      // index in Launch::shared
   uint32_t from;        // StatisticFrom
-  uint32_t first;       // kAccumulate: writes the sums instead of adding to them
+  uint32_t overwrite;   // kAccumulate: writes the sums instead of adding to them
   uint32_t aligned;     // whether every array begins at a multiple of 16 bytes
   uint32_t reserved;
 };
 
 /// capturable: what changes from replay to replay for one parameter, in device memory.
-struct Rates {
+struct StepScalars {
   double debias;
   double step_size;
 };
 
-/// capturable: the positions of the noise stream in device memory. A key's draw then counts from
-/// these.
+/// capturable: the positions of the noise stream in device memory. The draw in a noise key is then
+/// the distance from the draws here.
 struct Position {
   uint64_t seed;
   uint64_t draws[2];  // training, prediction
 };
 
-/// What many parameters of one launch share.
-struct Set {
-  Drawing drawn;  // of the sample that the gradients belong to
-  Drawing next;   // of the sample to draw
+/// The values that many parameters of one launch share. `parameter` in the noise keys is 0 here,
+/// because each task has its own number.
+struct SharedValues {
+  Drawing drawn;  // noise and scale of the sample to which the gradients belong
+  Drawing next;   // noise and scale of the sample that is drawn next
   UpdateCoefficients update;
-  double samples;     // kSums: the averages are sums / samples
-  double rate;        // capturable: step_size / lr
-  uint64_t debiased;  // capturable: whether momentum is debiased
+  double samples;           // kSums: the averages are sums / samples
+  double step_size_per_lr;  // capturable
+  uint64_t debiased;        // capturable: whether momentum is debiased
 };
+// SharedValues are compared byte by byte, so no byte may be padding.
+static_assert(sizeof(SharedValues) == 2 * sizeof(Drawing) + sizeof(UpdateCoefficients) + 24,
+              "ivon: SharedValues has padding");
 
-/// A chunk of a task: elements kChunk * part ... of it.
+/// A chunk of a task: its elements from kChunk * part on, at most kChunk of them.
 struct Chunk {
   uint32_t task;
   uint32_t part;
 };
 
-/// Arguments of every pass.
+/// Arguments of the kernels that are passes over parameters.
 struct Launch {
   const Task* tasks;
-  const void* const* gradients;  // of each task
-  const Chunk* chunks;           // one a thread block
+  const void* const* gradients;  // one for each task
+  const Chunk* chunks;           // one for each thread block
   const Position* position;      // null unless capturable
-  Set sets[kMaxSets];
+  SharedValues shared[kMaxShared];
 };
+static_assert(sizeof(Launch) <= 4096, "ivon: a launch takes at most 4 KiB of arguments");
 
-/// Arguments of the kernel that writes a piece of a table: 4-byte words.
+/// Arguments of the kernel that writes a piece of a table, in words of 4 bytes.
 struct Page {
   uint32_t* destination;
   uint64_t words;
@@ -109,13 +116,14 @@ struct Listing {
   int64_t chunks_count;
 };
 
-/// Arguments of the kernel that counts: samples taken of each domain, and updates.
+/// Arguments of the kernel that counts the samples of each noise domain and the updates of each
+/// task.
 struct Counting {
   Position* position;  // may be null
-  uint64_t draws[2];   // are added
-  const Task* tasks;   // of which each step is counted and its Rates computed
+  uint64_t draws[2];   // are added to position->draws
+  const Task* tasks;   // each task's step is counted and its StepScalars are computed
   int64_t tasks_count;
-  Set sets[kMaxSets];
+  SharedValues shared[kMaxShared];
 };
 
 /// Arguments of the kernel that writes normals as floats.

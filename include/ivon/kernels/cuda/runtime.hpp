@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Launches the kernels on CUDA devices: modules per device, compiled at first use. No LibTorch.
+// Launches the kernels on CUDA devices. Their modules are compiled for each device at first use.
+// This file does not use LibTorch.
 #pragma once
 
 #include <array>
@@ -9,6 +10,7 @@
 #include <ivon/kernels/cuda/compiler.hpp>
 #include <ivon/kernels/cuda/library.hpp>
 #include <ivon/kernels/cuda/records.hpp>
+#include <ivon/kernels/estimators.hpp>
 #include <ivon/version.hpp>
 #include <map>
 #include <mutex>
@@ -19,30 +21,33 @@
 IVON_NAMESPACE_BEGIN
 namespace detail::cuda {
 
-/// Where a kernel runs: the device's number and a stream of it (cudaStream_t; null: the default
-/// stream).
+/// Where a kernel runs: the number of a device and one of its streams, a cudaStream_t. A null
+/// stream is the default stream.
 struct Place {
   int device = 0;
   void* stream = nullptr;
 };
 
 struct Kernel {
-  Entry entry;
-  Element element = Element::kFloat32;  // the passes only
-  FusedEstimate estimate = FusedEstimate::kPrice;
+  EntryPoint entry;
+  Dtype dtype = Dtype::kFloat32;                                   // the passes only
+  const char* estimator = detail::kCudaEstimator<PriceEstimator>;  // the passes only
 
-  ModuleName module() const { return {static_cast<uint32_t>(entry) < kPasses, element, estimate}; }
+  ModuleName module() const {
+    if (static_cast<uint32_t>(entry) >= kPasses) return {};
+    return {true, dtype, estimator};
+  }
 };
 
-inline const char* entry_name(Entry entry) {
-  constexpr const char* kNames[kEntries] = {
+inline const char* entry_name(EntryPoint entry) {
+  constexpr const char* kNames[kEntryPoints] = {
       "ivon_sample",     "ivon_accumulate",  "ivon_update",        "ivon_step",
       "ivon_write_page", "ivon_list_chunks", "ivon_count_updates", "ivon_fill"};
   return kNames[static_cast<uint32_t>(entry)];
 }
 
-/// What passes need of devices. Implemented by NvrtcRuntime; tests run the kernels on the host.
-/// Errors are std::runtime_error.
+/// What the passes need to run kernels on a device. NvrtcRuntime does it on CUDA devices; tests
+/// have a class that runs the kernels on the host. Functions throw std::runtime_error.
 class Runtime {
  public:
   Runtime() = default;
@@ -50,19 +55,19 @@ class Runtime {
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
-  /// Brings a kernel to a device, so that launching it needs no more than a launch.
+  /// Compiles a kernel and loads it onto a device, so that the first launch need not.
   virtual void load(const Kernel& kernel, int device) = 0;
-  /// Queues `blocks` thread blocks of kThreads each. `arguments`: the kernel's struct of
-  /// records.hpp.
+  /// Queues `blocks` thread blocks of kThreads threads each. `arguments` points to the kernel's
+  /// struct of records.hpp.
   virtual void launch(const Kernel& kernel, const Place& place, int64_t blocks,
                       const void* arguments) = 0;
-  /// Whether what is queued on the stream is captured into a graph now.
+  /// Whether work that is queued on the stream now is captured into a CUDA graph.
   virtual bool is_capturing(const Place& place) = 0;
 };
 
 class NvrtcRuntime final : public Runtime {
  public:
-  /// Throws where driver or NVRTC are missing. `torch_folder` as in Nvrtc::load.
+  /// Throws if the CUDA driver or NVRTC is missing. `torch_folder` is as in Nvrtc::load.
   explicit NvrtcRuntime(const std::string& torch_folder) {
     std::string why;
     if (!driver_.load(why)) throw std::runtime_error("the CUDA driver could not be used: " + why);
@@ -72,10 +77,10 @@ class NvrtcRuntime final : public Runtime {
     check(driver_.cuInit(0), "the CUDA driver could not be started");
   }
 
-  /// Kernels launched so far, for benchmarks.
+  /// Returns the number of kernels launched so far, for benchmarks.
   int64_t launches() const { return launches_; }
 
-  /// E.g. "NVRTC 13.0, driver for CUDA 13.0".
+  /// Returns the versions, for instance "NVRTC 13.0, driver for CUDA 13.0".
   std::string describe() const {
     int version = 0;
     driver_.cuDriverGetVersion(&version);
@@ -109,7 +114,7 @@ class NvrtcRuntime final : public Runtime {
   struct Device {
     void* context = nullptr;
     std::string architecture;
-    std::map<ModuleName, std::array<void*, kEntries>> functions;
+    std::map<ModuleName, std::array<void*, kEntryPoints>> functions;
   };
 
   void check(int result, const std::string& what) const {
@@ -118,7 +123,8 @@ class NvrtcRuntime final : public Runtime {
                              "; set IVON_CUDA_BACKEND=aten to go without compiled kernels");
   }
 
-  // Makes the device's context, the one that LibTorch uses, this thread's.
+  // Makes the device's primary context, which LibTorch uses too, the current context of this
+  // thread.
   Device& current(int number) {
     Device& device = devices_[number];
     if (device.context == nullptr) {
@@ -147,10 +153,10 @@ class NvrtcRuntime final : public Runtime {
       check(driver_.cuModuleLoadData(&module, image.c_str()),
             "the driver does not take the kernels compiled by NVRTC " + nvrtc_.version() + " for " +
                 device.architecture);
-      std::array<void*, kEntries> functions{};
-      for (uint32_t entry = 0; entry < kEntries; ++entry) {
+      std::array<void*, kEntryPoints> functions{};
+      for (uint32_t entry = 0; entry < kEntryPoints; ++entry) {
         if ((entry < kPasses) != name.passes) continue;
-        const char* entry_point = entry_name(static_cast<Entry>(entry));
+        const char* entry_point = entry_name(static_cast<EntryPoint>(entry));
         check(driver_.cuModuleGetFunction(&functions[entry], module, entry_point), entry_point);
       }
       found = device.functions.emplace(name, functions).first;
@@ -168,14 +174,16 @@ class NvrtcRuntime final : public Runtime {
 
 /// How parameters on CUDA devices are computed, decided once per process.
 struct Backend {
-  Runtime* runtime = nullptr;  // nullptr: tensor expressions
+  Runtime* runtime = nullptr;  // null means tensor expressions
   std::string reason;
-  bool by_choice = false;  // of the user, who need not be warned
+  // Whether no warning is needed: there is a runtime, or the user asked for tensor expressions.
+  bool by_choice = false;
 };
 
-/// Decides by IVON_CUDA_BACKEND (nvrtc or aten; unset: nvrtc where it can be loaded). `obstacle`:
-/// why this LibTorch cannot have kernels launched; empty if it can. Throws std::runtime_error where
-/// the variable names something else, or nvrtc and that cannot be had.
+/// Chooses by the environment variable IVON_CUDA_BACKEND, which may be nvrtc or aten. If it is not
+/// set, chooses nvrtc if that can be loaded. `obstacle` is the reason why this LibTorch cannot
+/// launch kernels, or empty. Throws std::runtime_error if the variable has another value, or if it
+/// is nvrtc and that cannot be loaded.
 inline Backend choose_backend(const char* wanted, const std::string& torch_folder,
                               const std::string& obstacle) {
   const std::string name = wanted == nullptr ? "" : wanted;
@@ -186,7 +194,7 @@ inline Backend choose_backend(const char* wanted, const std::string& torch_folde
   }
   try {
     if (!obstacle.empty()) throw std::runtime_error(obstacle);
-    auto* runtime = new NvrtcRuntime(torch_folder);  // for the life of the process
+    auto* runtime = new NvrtcRuntime(torch_folder);  // lives as long as the process
     return {runtime, runtime->describe(), true};
   } catch (const std::runtime_error& error) {
     if (name == "nvrtc") {
@@ -202,7 +210,7 @@ inline const Backend& backend(const std::string& torch_folder, const std::string
   return chosen;
 }
 
-/// For tests: a runtime that takes tensors in the host's memory; null in programs.
+/// A runtime for tensors in the host's memory, which tests set. It is null in programs.
 inline Runtime*& host_runtime() {
   static Runtime* runtime = nullptr;
   return runtime;

@@ -33,17 +33,15 @@ R"ivon(
 
 
 
+
 IVON_NAMESPACE_BEGIN
 namespace detail {
-
-
-enum class FusedEstimate { kPrice, kGradSquared };
 
 
 struct PosteriorScale {
   double ess = 1;           // lambda, > 0
   double weight_decay = 0;  // delta, >= 0
-  double hess_floor = 0;    // smallest h that is written or read; hess_floor + weight_decay > 0
+  double hess_floor = 0;    // smallest h that kernels use or write; hess_floor + weight_decay > 0
 
   PosteriorScale() = default;
 
@@ -59,13 +57,22 @@ struct PosteriorScale {
 
 struct UpdateCoefficients {
   PosteriorScale scale;
-  double beta1;
-  double rho;          // 1 - beta2, in double: in float32 1 - 0.99999f is 0.1 % off
-  double hess_clip;    // bound on |hhat - h| / (h + delta), > 0
-  double debias;       // 1 / (1 - beta1^t), or 1
-  double step_size;    // lr (h0 + delta), or lr
-  double clip_radius;  // bound on one element of the preconditioned step, > 0
+#define IVON_COEFFICIENT(name, value) double name;
+IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) 
+#undef IVON_COEFFICIENT
 };
+
+
+inline constexpr int kCoefficients = 0
+#define IVON_COEFFICIENT(name, value) +1
+IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) 
+#undef IVON_COEFFICIENT
+    ;
+
+
+static_assert(sizeof(PosteriorScale) == 3 * sizeof(double), "ivon: PosteriorScale has padding");
+static_assert(sizeof(UpdateCoefficients) == sizeof(PosteriorScale) + kCoefficients * sizeof(double),
+              "ivon: UpdateCoefficients has padding");
 
 }  // namespace detail
 IVON_NAMESPACE_END
@@ -82,12 +89,14 @@ R"ivon(
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
-inline constexpr int64_t kNoiseStreamId =
-    1;  // of docs/noise.md; changes with any bit of the stream
-inline constexpr int64_t kNoiseBlock = 4096;      // elements per block; a block can be made alone
-inline constexpr int64_t kCudaNoiseStreamId = 2;  // likewise, of parameters on CUDA devices
-inline constexpr uint32_t kCudaDomainBit = 8;     // keeps the two streams apart
-inline constexpr int64_t kMaxNoiseParameters = int64_t{1} << 24;  // width of the parameter index
+
+
+inline constexpr int64_t kNoiseStreamId = 1;
+inline constexpr int64_t kNoiseBlock = 4096;  // elements of a block; each block is made by itself
+inline constexpr int64_t kCudaNoiseStreamId = 2;  // number of the CUDA devices' noise stream
+inline constexpr uint32_t kCudaDomainBit = 8;     // makes the keys of the two streams differ
+inline constexpr int64_t kMaxNoiseParameters = int64_t{1} << 24;  // a parameter index has 24 bits
+
 
 
 enum class NoiseDomain : uint32_t { kTraining = 0, kPrediction = 1 };
@@ -95,10 +104,11 @@ enum class NoiseDomain : uint32_t { kTraining = 0, kPrediction = 1 };
 
 struct NoiseKey {
   uint64_t seed = 0;
+  uint64_t draw = 0;  // number of the sample within its domain
   NoiseDomain domain = NoiseDomain::kTraining;
-  uint64_t draw = 0;       // number of the sample within its domain
   uint32_t parameter = 0;  // position among the optimizer's parameters, < kMaxNoiseParameters
 };
+static_assert(sizeof(NoiseKey) == 24, "ivon: NoiseKey has padding");
 
 }  // namespace detail
 IVON_NAMESPACE_END
@@ -114,26 +124,32 @@ R"ivon(
 
 
 
+
+
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
 
 
-enum class Element { kFloat32, kFloat64, kBFloat16, kFloat16 };
+enum class Dtype { kFloat32, kFloat64, kBFloat16, kFloat16 };
+
+IVON_ALWAYS_INLINE constexpr bool is_half(Dtype dtype) {
+  return dtype == Dtype::kBFloat16 || dtype == Dtype::kFloat16;
+}
 
 
 
 enum class StatisticFrom {
-  kTheta,  // theta - m, one sample
-  kNoise,  // theta - m made again from its noise (theta is too coarse, or m was written since)
-  kSums    // the sums over several samples
+  kTheta,  // computed from theta - m of one sample
+  kNoise,  // likewise, but theta - m is made again from the noise
+  kSums    // the sums over several samples are given
 };
 
 
 
 struct PosteriorArrays {
-  Element element;
-  void* mean;        // m as a module shows it, of type `element`
+  Dtype dtype;       // of the parameter
+  void* mean;        // m as the module holds it, in the parameter's dtype
   float* wide_mean;  // m in full precision for kBFloat16 and kFloat16, else nullptr. `mean` is its
 
   void* hess;        // state
@@ -141,37 +157,42 @@ struct PosteriorArrays {
 };
 
 
+
 struct Drawing {
   NoiseKey noise;
   PosteriorScale scale;
 };
+static_assert(sizeof(Drawing) == sizeof(NoiseKey) + sizeof(PosteriorScale),
+              "ivon: Drawing has padding");
 
 
 struct SampleTask {
   PosteriorArrays posterior;
-  void* theta;  // element
+  void* theta;  // in the parameter's dtype
   Drawing drawing;
 };
 
 
+
 struct AccumulateTask {
   PosteriorArrays posterior;
-  const void* theta;     // element; kTheta
-  const void* gradient;  // element
+  const void* theta;     // in the parameter's dtype; kTheta
+  const void* gradient;  // in the parameter's dtype
   void* gradient_sum;    // state
   void* statistic_sum;   // state
-  bool first;            // writes the sums instead
+  bool overwrite;        // the sums hold nothing yet and are written instead of added to
   StatisticFrom from;    // kTheta or kNoise
   Drawing drawing;       // kNoise
 };
 
 
 
+
 struct UpdateTask {
   PosteriorArrays posterior;
   void* momentum;             // state
-  const void* theta;          // element; kTheta
-  const void* gradient;       // element; kTheta and kNoise
+  const void* theta;          // in the parameter's dtype; kTheta
+  const void* gradient;       // in the parameter's dtype; kTheta and kNoise
   const void* gradient_sum;   // state; kSums
   const void* statistic_sum;  // state; kSums
   double samples;             // kSums: the averages are sums / samples
@@ -202,17 +223,18 @@ R"ivon(
 
 
 
+
 IVON_NAMESPACE_BEGIN
 namespace detail::cuda {
 
-inline constexpr int64_t kChunk = 4096;       // elements that one thread block walks
-inline constexpr uint32_t kThreads = 256;     // of a thread block
-inline constexpr uint32_t kMaxSets = 16;      // that one launch takes
-inline constexpr uint32_t kPageBytes = 3072;  // of a table that one launch writes
+inline constexpr int64_t kChunk = 4096;       // elements that one thread block passes over
+inline constexpr uint32_t kThreads = 256;     // threads of a thread block
+inline constexpr uint32_t kMaxShared = 16;    // sets of shared values that one launch takes
+inline constexpr uint32_t kPageBytes = 3072;  // bytes of a table that one launch writes
 
 
 
-enum class Entry : uint32_t {
+enum class EntryPoint : uint32_t {
   kSample,        // draws theta
   kAccumulate,    // adds a sample to the sums
   kUpdate,        // updates m, h and momentum
@@ -223,34 +245,35 @@ enum class Entry : uint32_t {
   kFill           // writes normals
 };
 inline constexpr uint32_t kPasses = 4;
-inline constexpr uint32_t kEntries = 8;
+inline constexpr uint32_t kEntryPoints = 8;
+
 
 
 struct Task {
-  void* mean;           // element
+  void* mean;           // in the parameter's dtype
   float* wide_mean;     // bfloat16 and float16 only
   void* hess;           // state
   void* momentum;       // state
-  void* sampled;        // element; written by kSample and kStep
-  const void* theta;    // element; read with StatisticFrom::kTheta
+  void* sampled;        // in the parameter's dtype; written by kSample and kStep
+  const void* theta;    // in the parameter's dtype; read with StatisticFrom::kTheta
   void* gradient_sum;   // state
   void* statistic_sum;  // state
-  int64_t* skipped;     // counts elements that were left alone
+  int64_t* skipped;     // counts skipped elements
   int64_t count;
-  int64_t first_chunk;  // chunks of the tasks before this one
-  int64_t* step;        // capturable: updates of this parameter, and after it the two doubles of
+  int64_t first_chunk;  // number of chunks of all tasks before this one
+  int64_t* step;        // capturable: number of updates, followed in memory by the two doubles of
 
   const double* lr;     // capturable: learning rate of its group
-  uint32_t parameter;   // of the noise
-  uint32_t set;         // of Launch::sets
+  uint32_t parameter;   // number of the parameter in its noise key
+  uint32_t shared;      // index in Launch::shared
   uint32_t from;        // StatisticFrom
-  uint32_t first;       // kAccumulate: writes the sums instead of adding to them
+  uint32_t overwrite;   // kAccumulate: writes the sums instead of adding to them
   uint32_t aligned;     // whether every array begins at a multiple of 16 bytes
   uint32_t reserved;
 };
 
 
-struct Rates {
+struct StepScalars {
   double debias;
   double step_size;
 };
@@ -263,14 +286,18 @@ struct Position {
 };
 
 
-struct Set {
-  Drawing drawn;  // of the sample that the gradients belong to
-  Drawing next;   // of the sample to draw
+
+struct SharedValues {
+  Drawing drawn;  // noise and scale of the sample to which the gradients belong
+  Drawing next;   // noise and scale of the sample that is drawn next
   UpdateCoefficients update;
-  double samples;     // kSums: the averages are sums / samples
-  double rate;        // capturable: step_size / lr
-  uint64_t debiased;  // capturable: whether momentum is debiased
+  double samples;           // kSums: the averages are sums / samples
+  double step_size_per_lr;  // capturable
+  uint64_t debiased;        // capturable: whether momentum is debiased
 };
+
+static_assert(sizeof(SharedValues) == 2 * sizeof(Drawing) + sizeof(UpdateCoefficients) + 24,
+              "ivon: SharedValues has padding");
 
 
 struct Chunk {
@@ -281,11 +308,12 @@ struct Chunk {
 
 struct Launch {
   const Task* tasks;
-  const void* const* gradients;  // of each task
-  const Chunk* chunks;           // one a thread block
+  const void* const* gradients;  // one for each task
+  const Chunk* chunks;           // one for each thread block
   const Position* position;      // null unless capturable
-  Set sets[kMaxSets];
+  SharedValues shared[kMaxShared];
 };
+static_assert(sizeof(Launch) <= 4096, "ivon: a launch takes at most 4 KiB of arguments");
 
 
 struct Page {
@@ -303,12 +331,13 @@ struct Listing {
 };
 
 
+
 struct Counting {
   Position* position;  // may be null
-  uint64_t draws[2];   // are added
-  const Task* tasks;   // of which each step is counted and its Rates computed
+  uint64_t draws[2];   // are added to position->draws
+  const Task* tasks;   // each task's step is counted and its StepScalars are computed
   int64_t tasks_count;
-  Set sets[kMaxSets];
+  SharedValues shared[kMaxShared];
 };
 
 
@@ -327,7 +356,8 @@ R"ivon(
 namespace ivon::detail::cuda {
 )ivon"
 R"ivon(
-#line 1 "ivon/kernels/cuda/element.inl"
+#line 1 "ivon/kernels/cuda/pack_single.inl"
+
 
 
 
@@ -516,20 +546,20 @@ IVON_ALWAYS_INLINE Halves narrow_bfloat16(Floats x) {
   return truncate(select(nan, set(0x7FC0u), rounded));
 }
 
-template <Element element>
+template <Dtype dtype>
 IVON_ALWAYS_INLINE Floats widen(Halves halves) {
-  return element == Element::kBFloat16 ? widen_bfloat16(halves) : widen_float16(halves);
+  return dtype == Dtype::kBFloat16 ? widen_bfloat16(halves) : widen_float16(halves);
 }
-template <Element element>
+template <Dtype dtype>
 IVON_ALWAYS_INLINE Halves narrow(Floats x) {
-  return element == Element::kBFloat16 ? narrow_bfloat16(x) : narrow_float16(x);
+  return dtype == Dtype::kBFloat16 ? narrow_bfloat16(x) : narrow_float16(x);
 }
 
 
 
-template <Element element>
+template <Dtype dtype>
 IVON_ALWAYS_INLINE Floats adopted(Floats wide, Floats shown) {
-  return select(equal(widen<element>(narrow<element>(wide)), shown), wide, shown);
+  return select(equal(widen<dtype>(narrow<dtype>(wide)), shown), wide, shown);
 }
 )ivon"
 R"ivon(
@@ -567,20 +597,19 @@ IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale)
 
 
 template <class Pack>
-struct Coefficients {
+struct PackedCoefficients {
   Scale<Pack> scale;
-  Pack beta1, one_minus_beta1, rho, hess_clip, minus_hess_clip, debias, step_size, clip, minus_clip;
-  IVON_ALWAYS_INLINE explicit Coefficients(const UpdateCoefficients& c)
-      : scale(c.scale),
-        beta1(all<Pack>(c.beta1)),
-        one_minus_beta1(all<Pack>(1.0 - c.beta1)),
-        rho(all<Pack>(c.rho)),
-        hess_clip(all<Pack>(c.hess_clip)),
-        minus_hess_clip(all<Pack>(-c.hess_clip)),
-        debias(all<Pack>(c.debias)),
-        step_size(all<Pack>(c.step_size)),
-        clip(all<Pack>(c.clip_radius)),
-        minus_clip(all<Pack>(-c.clip_radius)) {}
+#define IVON_COEFFICIENT(name, value) Pack name;
+IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) 
+#undef IVON_COEFFICIENT
+
+  IVON_ALWAYS_INLINE explicit PackedCoefficients(const UpdateCoefficients& c)
+      : scale(c.scale)
+#define IVON_COEFFICIENT(name, value) , name(all<Pack>(c.name))
+IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) 
+#undef IVON_COEFFICIENT
+  {
+  }
 };
 
 
@@ -594,38 +623,71 @@ IVON_ALWAYS_INLINE Mask not_finite(Pack a, Pack b, Pack c, Pack d) {
 }
 
 
-template <FusedEstimate estimate, class Pack>
-IVON_ALWAYS_INLINE Pack statistic(Pack theta_minus_m, Pack gradient) {
-  return (estimate == FusedEstimate::kPrice ? theta_minus_m : gradient) * gradient;
-}
 
 
-template <FusedEstimate estimate, class Pack>
-IVON_ALWAYS_INLINE Pack add_statistic(Pack sum, Pack theta_minus_m, Pack gradient) {
-  return fma(estimate == FusedEstimate::kPrice ? theta_minus_m : gradient, gradient, sum);
-}
-
-
-
-template <FusedEstimate estimate, class Pack>
+template <class Estimator, class Pack>
 IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
-                               const Coefficients<Pack>& c) {
+                               const PackedCoefficients<Pack>& c) {
   const Pack old_h = max(h, c.scale.floor);
   const Pack s = old_h + c.scale.delta;
-  const Pack hhat_over_ess = estimate == FusedEstimate::kPrice ? s * average : average;
+  const Pack hhat_over_ess = Estimator::hessian(s, average);
   const Pack change = fms(hhat_over_ess, c.scale.ess, old_h);  // hhat - h
 
 
-  const Pack u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.rho;
+
+  const Pack u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.one_minus_beta2;
   h = max(fma(u, fma(u / s, all<Pack>(0.5), all<Pack>(1.0)), old_h), c.scale.floor);
   g = fma(g, c.beta1, gradient * c.one_minus_beta1);
   const Pack direction = fma(g, c.debias, m * c.scale.delta) / (h + c.scale.delta);
-  m = fnma(min(max(direction, c.minus_clip), c.clip), c.step_size, m);
+  m = fnma(min(max(direction, c.minus_clip_radius), c.clip_radius), c.step_size, m);
   return not_finite(change, h, g, m);
 }
 )ivon"
 R"ivon(
+#line 1 "ivon/kernels/estimators.inl"
+
+
+
+
+
+struct PriceEstimator {
+  static constexpr bool kUsesDeviation = true;
+
+  template <class T>
+  IVON_ALWAYS_INLINE static T statistic(const T& deviation, const T& gradient) {
+    return deviation * gradient;
+  }
+  template <class T>
+  IVON_ALWAYS_INLINE static T add_statistic(const T& sum, const T& deviation, const T& gradient) {
+    return fma(deviation, gradient, sum);
+  }
+  template <class T>
+  IVON_ALWAYS_INLINE static T hessian(const T& damped_hess, const T& average) {
+    return damped_hess * average;
+  }
+};
+
+struct GradSquaredEstimator {
+  static constexpr bool kUsesDeviation = false;
+
+  template <class T>
+  IVON_ALWAYS_INLINE static T statistic(const T& /*deviation*/, const T& gradient) {
+    return gradient * gradient;
+  }
+  template <class T>
+  IVON_ALWAYS_INLINE static T add_statistic(const T& sum, const T& /*deviation*/,
+                                            const T& gradient) {
+    return fma(gradient, gradient, sum);
+  }
+  template <class T>
+  IVON_ALWAYS_INLINE static T hessian(const T& /*damped_hess*/, const T& average) {
+    return average;
+  }
+};
+)ivon"
+R"ivon(
 #line 1 "ivon/kernels/box_muller.inl"
+
 
 
 
@@ -687,7 +749,42 @@ IVON_ALWAYS_INLINE void box_muller_direction(Words word, Floats& cosine, Floats&
 }
 )ivon"
 R"ivon(
+#line 1 "ivon/kernels/quad_noise.inl"
+
+
+
+
+
+
+IVON_ALWAYS_INLINE void normal_quads(const NoiseKey& key, uint64_t quad, Words lanes,
+                                     Floats (&out)[4]) {
+
+
+  const uint32_t tag = key.parameter + (static_cast<uint32_t>(quad >> 32) << 24) +
+                       ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28);
+  Words words[4] = {lanes + set(static_cast<uint32_t>(quad)), set(tag),
+                    set(static_cast<uint32_t>(key.draw)),
+                    set(static_cast<uint32_t>(key.draw >> 32))};
+  auto key0 = static_cast<uint32_t>(key.seed);
+  auto key1 = static_cast<uint32_t>(key.seed >> 32);
+#if defined(IVON_CUDA_TEXT)
+
+
+  asm volatile("" : "+r"(key0), "+r"(key1));
+#endif
+  philox4x32_10(words, key0, key1);
+  for (int pair = 0; pair < 4; pair += 2) {
+    const Floats radius = box_muller_radius(words[pair]);
+    Floats cosine, sine;
+    box_muller_direction(words[pair + 1], cosine, sine);
+    out[pair] = radius * cosine;
+    out[pair + 1] = radius * sine;
+  }
+}
+)ivon"
+R"ivon(
 #line 1 "ivon/kernels/cuda/passes.inl"
+
 
 
 
@@ -707,34 +804,35 @@ IVON_ALWAYS_INLINE void add_to(int64_t* counter, int64_t count) { *counter += co
 
 
 
-template <Element element>
+template <Dtype dtype>
 struct Types {  // float32
   using Stored = float;
   using State = float;
   using Pack = Floats;
 };
 template <>
-struct Types<Element::kFloat64> {
+struct Types<Dtype::kFloat64> {
   using Stored = double;
   using State = double;
   using Pack = Doubles;
 };
 template <>
-struct Types<Element::kBFloat16> {
+struct Types<Dtype::kBFloat16> {
   using Stored = uint16_t;
   using State = float;
   using Pack = Floats;
 };
 template <>
-struct Types<Element::kFloat16> {
+struct Types<Dtype::kFloat16> {
   using Stored = uint16_t;
   using State = float;
   using Pack = Floats;
 };
 
 
-template <Element element>
-inline constexpr int kGroup = sizeof(typename Types<element>::Stored) == 2 ? 8 : 4;
+
+template <Dtype dtype>
+inline constexpr int kGroup = sizeof(typename Types<dtype>::Stored) == 2 ? 8 : 4;
 
 struct alignas(16) Sixteen {
   uint32_t words[4];
@@ -744,7 +842,7 @@ struct alignas(16) Sixteen {
 struct Reach {
   int64_t begin;
   int size;
-  bool whole;  // all of the group, and 16-byte accesses are allowed
+  bool whole;  // the group lies inside the array, and 16-byte accesses are allowed
 };
 
 template <int n, class T>
@@ -779,21 +877,21 @@ IVON_ALWAYS_INLINE void store_group(void* array, const Reach& reach, const T (&v
 }
 
 
-template <Element element, class State, int n>
+template <Dtype dtype, class State, int n>
 IVON_ALWAYS_INLINE void load_widened(const void* array, const Reach& reach, State (&out)[n]) {
-  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+  if constexpr (is_half(dtype)) {
     uint16_t halves[n];
     load_group(array, reach, halves);
-    for (int i = 0; i < n; ++i) out[i] = widen<element>(Halves{halves[i]}).v;
+    for (int i = 0; i < n; ++i) out[i] = widen<dtype>(Halves{halves[i]}).v;
   } else {
     load_group(array, reach, out);
   }
 }
-template <Element element, class State, int n>
+template <Dtype dtype, class State, int n>
 IVON_ALWAYS_INLINE void store_narrowed(void* array, const Reach& reach, const State (&values)[n]) {
-  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+  if constexpr (is_half(dtype)) {
     uint16_t halves[n];
-    for (int i = 0; i < n; ++i) halves[i] = narrow<element>(Floats{values[i]}).v;
+    for (int i = 0; i < n; ++i) halves[i] = narrow<dtype>(Floats{values[i]}).v;
     store_group(array, reach, halves);
   } else {
     store_group(array, reach, values);
@@ -801,22 +899,23 @@ IVON_ALWAYS_INLINE void store_narrowed(void* array, const Reach& reach, const St
 }
 
 
-template <Element element, class State, int n>
+template <Dtype dtype, class State, int n>
 IVON_ALWAYS_INLINE void load_mean(const Task& task, const Reach& reach, State (&out)[n]) {
-  load_widened<element>(task.mean, reach, out);
-  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+  load_widened<dtype>(task.mean, reach, out);
+  if constexpr (is_half(dtype)) {
     float wide[n];
     load_group(task.wide_mean, reach, wide);
-    for (int i = 0; i < n; ++i) out[i] = adopted<element>(Floats{wide[i]}, Floats{out[i]}).v;
+    for (int i = 0; i < n; ++i) out[i] = adopted<dtype>(Floats{wide[i]}, Floats{out[i]}).v;
   }
 }
-template <Element element, class State, int n>
+template <Dtype dtype, class State, int n>
 IVON_ALWAYS_INLINE void store_mean(const Task& task, const Reach& reach, const State (&values)[n]) {
-  store_narrowed<element>(task.mean, reach, values);
-  if constexpr (element == Element::kBFloat16 || element == Element::kFloat16) {
+  store_narrowed<dtype>(task.mean, reach, values);
+  if constexpr (is_half(dtype)) {
     store_group(task.wide_mean, reach, values);
   }
 }
+
 
 
 
@@ -830,35 +929,11 @@ IVON_ALWAYS_INLINE NoiseKey resolved(NoiseKey key, const Position* position, uin
   return key;
 }
 
-
-IVON_ALWAYS_INLINE void normal_quad(const NoiseKey& key, uint64_t quad, Floats (&out)[4]) {
-
-  Words words[4] = {{static_cast<uint32_t>(quad)},
-                    {key.parameter + (static_cast<uint32_t>(quad >> 32) << 24) +
-                     ((static_cast<uint32_t>(key.domain) | kCudaDomainBit) << 28)},
-                    {static_cast<uint32_t>(key.draw)},
-                    {static_cast<uint32_t>(key.draw >> 32)}};
-  auto key0 = static_cast<uint32_t>(key.seed);
-  auto key1 = static_cast<uint32_t>(key.seed >> 32);
-#if defined(IVON_CUDA_TEXT)
-
-  asm volatile("" : "+r"(key0), "+r"(key1));
-#endif
-  philox4x32_10(words, key0, key1);
-  for (int pair = 0; pair < 4; pair += 2) {
-    const Floats radius = box_muller_radius(words[pair]);
-    Floats cosine, sine;
-    box_muller_direction(words[pair + 1], cosine, sine);
-    out[pair] = radius * cosine;
-    out[pair + 1] = radius * sine;
-  }
-}
-
 template <int n>
 IVON_ALWAYS_INLINE void normal_group(const NoiseKey& key, int64_t begin, Floats (&out)[n]) {
   for (int i = 0; i < n; i += 4) {
     Floats quad[4];
-    normal_quad(key, static_cast<uint64_t>(begin + i) / 4, quad);
+    normal_quads(key, static_cast<uint64_t>(begin + i) / 4, set(0u), quad);
     for (int j = 0; j < 4; ++j) out[i + j] = quad[j];
   }
 }
@@ -885,36 +960,36 @@ IVON_ALWAYS_INLINE void for_groups(const Task& task, const Chunk& chunk, uint32_
   }
 }
 
-template <Element element>
+template <Dtype dtype>
 IVON_ALWAYS_INLINE void sample_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
-  using State = typename Types<element>::State;
-  using Pack = typename Types<element>::Pack;
-  constexpr int n = kGroup<element>;
+  using State = typename Types<dtype>::State;
+  using Pack = typename Types<dtype>::Pack;
+  constexpr int n = kGroup<dtype>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
-  const Set& shared = launch.sets[task.set];
+  const SharedValues& shared = launch.shared[task.shared];
   const NoiseKey key = resolved(shared.next.noise, launch.position, task.parameter);
   const Scale<Pack> scale(shared.next.scale);
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n], h[n];
-    load_mean<element>(task, reach, m);
+    load_mean<dtype>(task, reach, m);
     load_group(task.hess, reach, h);
     Floats normals[n];
     normal_group(key, reach.begin, normals);
     for (int i = 0; i < n; ++i) {
       m[i] = (Pack{m[i]} + deviation(Pack{h[i]}, widened(normals[i], Pack{}), scale)).v;
     }
-    store_narrowed<element>(task.sampled, reach, m);
+    store_narrowed<dtype>(task.sampled, reach, m);
   });
 }
 
 
-template <Element element, FusedEstimate estimate, class State, int n>
+template <Dtype dtype, class Estimator, class State, int n>
 IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, const NoiseKey& key,
-                                       const Scale<typename Types<element>::Pack>& scale,
+                                       const Scale<typename Types<dtype>::Pack>& scale,
                                        const State (&m)[n], const State (&h)[n], State (&out)[n]) {
-  using Pack = typename Types<element>::Pack;
-  if constexpr (estimate == FusedEstimate::kPrice) {
+  using Pack = typename Types<dtype>::Pack;
+  if constexpr (Estimator::kUsesDeviation) {
     if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
       Floats normals[n];
       normal_group(key, reach.begin, normals);
@@ -922,37 +997,37 @@ IVON_ALWAYS_INLINE void load_deviation(const Task& task, const Reach& reach, con
         out[i] = deviation(Pack{h[i]}, widened(normals[i], Pack{}), scale).v;
       }
     } else {
-      load_widened<element>(task.theta, reach, out);
+      load_widened<dtype>(task.theta, reach, out);
       for (int i = 0; i < n; ++i) out[i] = (Pack{out[i]} - Pack{m[i]}).v;
     }
   }
 }
 
-template <Element element, FusedEstimate estimate>
+template <Dtype dtype, class Estimator>
 IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
-  using State = typename Types<element>::State;
-  using Pack = typename Types<element>::Pack;
-  constexpr int n = kGroup<element>;
+  using State = typename Types<dtype>::State;
+  using Pack = typename Types<dtype>::Pack;
+  constexpr int n = kGroup<dtype>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
-  const Set& shared = launch.sets[task.set];
+  const SharedValues& shared = launch.shared[task.shared];
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
   const Scale<Pack> scale(shared.drawn.scale);
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n] = {}, h[n] = {}, of[n] = {}, gradient[n], sum[n], statistics[n];
-    if constexpr (estimate == FusedEstimate::kPrice) {
+    if constexpr (Estimator::kUsesDeviation) {
       if (task.from == static_cast<uint32_t>(StatisticFrom::kNoise)) {
         load_group(task.hess, reach, h);
       } else {
-        load_mean<element>(task, reach, m);
+        load_mean<dtype>(task, reach, m);
       }
     }
-    load_widened<element>(launch.gradients[chunk.task], reach, gradient);
-    load_deviation<element, estimate>(task, reach, key, scale, m, h, of);
-    if (task.first != 0) {
+    load_widened<dtype>(launch.gradients[chunk.task], reach, gradient);
+    load_deviation<dtype, Estimator>(task, reach, key, scale, m, h, of);
+    if (task.overwrite != 0) {
       for (int i = 0; i < n; ++i) {
         sum[i] = gradient[i];
-        statistics[i] = statistic<estimate>(Pack{of[i]}, Pack{gradient[i]}).v;
+        statistics[i] = Estimator::statistic(Pack{of[i]}, Pack{gradient[i]}).v;
       }
     } else {
       load_group(task.gradient_sum, reach, sum);
@@ -960,7 +1035,7 @@ IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, u
       for (int i = 0; i < n; ++i) {
         sum[i] = (Pack{sum[i]} + Pack{gradient[i]}).v;
         statistics[i] =
-            add_statistic<estimate>(Pack{statistics[i]}, Pack{of[i]}, Pack{gradient[i]}).v;
+            Estimator::add_statistic(Pack{statistics[i]}, Pack{of[i]}, Pack{gradient[i]}).v;
       }
     }
     store_group(task.gradient_sum, reach, sum);
@@ -969,21 +1044,21 @@ IVON_ALWAYS_INLINE void accumulate_chunk(const Launch& launch, uint32_t block, u
 }
 
 
-template <Element element, FusedEstimate estimate, bool draws>
+template <Dtype dtype, class Estimator, bool draws>
 IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
-  using State = typename Types<element>::State;
-  using Pack = typename Types<element>::Pack;
-  constexpr int n = kGroup<element>;
+  using State = typename Types<dtype>::State;
+  using Pack = typename Types<dtype>::Pack;
+  constexpr int n = kGroup<dtype>;
   const Chunk chunk = launch.chunks[block];
   const Task& task = launch.tasks[chunk.task];
-  const Set& shared = launch.sets[task.set];
+  const SharedValues& shared = launch.shared[task.shared];
   UpdateCoefficients coefficients = shared.update;
   if (task.step != nullptr) {
-    const Rates& rates = *reinterpret_cast<const Rates*>(task.step + 1);
-    coefficients.debias = rates.debias;
-    coefficients.step_size = rates.step_size;
+    const auto& now = *reinterpret_cast<const StepScalars*>(task.step + 1);
+    coefficients.debias = now.debias;
+    coefficients.step_size = now.step_size;
   }
-  const Coefficients<Pack> c(coefficients);
+  const PackedCoefficients<Pack> c(coefficients);
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
   const Scale<Pack> scale(shared.drawn.scale);
   const NoiseKey next_key = resolved(shared.next.noise, launch.position, task.parameter);
@@ -993,7 +1068,7 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
   int64_t skipped = 0;
   for_groups<n>(task, chunk, thread, [&](const Reach& reach) {
     State m[n], h[n], g[n], average[n] = {}, gradient[n];
-    load_mean<element>(task, reach, m);
+    load_mean<dtype>(task, reach, m);
     load_group(task.hess, reach, h);
     load_group(task.momentum, reach, g);
     if (summed) {
@@ -1004,16 +1079,16 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
         gradient[i] = (Pack{gradient[i]} / samples).v;
       }
     } else {
-      load_widened<element>(launch.gradients[chunk.task], reach, gradient);
-      load_deviation<element, estimate>(task, reach, key, scale, m, h, average);
+      load_widened<dtype>(launch.gradients[chunk.task], reach, gradient);
+      load_deviation<dtype, Estimator>(task, reach, key, scale, m, h, average);
       for (int i = 0; i < n; ++i) {
-        average[i] = statistic<estimate>(Pack{average[i]}, Pack{gradient[i]}).v;
+        average[i] = Estimator::statistic(Pack{average[i]}, Pack{gradient[i]}).v;
       }
     }
     for (int i = 0; i < n; ++i) {
       Pack new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
       const Mask keep =
-          update<estimate>(new_m, new_h, new_g, Pack{average[i]}, Pack{gradient[i]}, c);
+          update<Estimator>(new_m, new_h, new_g, Pack{average[i]}, Pack{gradient[i]}, c);
       if (keep.v) {
         skipped += i < reach.size ? 1 : 0;
       } else {
@@ -1022,7 +1097,7 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
         g[i] = new_g.v;
       }
     }
-    store_mean<element>(task, reach, m);
+    store_mean<dtype>(task, reach, m);
     store_group(task.hess, reach, h);
     store_group(task.momentum, reach, g);
     if constexpr (draws) {
@@ -1031,26 +1106,28 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
       for (int i = 0; i < n; ++i) {
         m[i] = (Pack{m[i]} + deviation(Pack{h[i]}, widened(normals[i], Pack{}), next_scale)).v;
       }
-      store_narrowed<element>(task.sampled, reach, m);
+      store_narrowed<dtype>(task.sampled, reach, m);
     }
   });
   if (skipped != 0) add_to(task.skipped, skipped);
 }
 
-template <Entry pass, Element element, FusedEstimate estimate>
+template <EntryPoint pass, Dtype dtype, class Estimator>
 IVON_ALWAYS_INLINE void run_chunk(const Launch& launch, uint32_t block, uint32_t thread) {
-  if constexpr (pass == Entry::kSample) sample_chunk<element>(launch, block, thread);
-  if constexpr (pass == Entry::kAccumulate) {
-    accumulate_chunk<element, estimate>(launch, block, thread);
+  if constexpr (pass == EntryPoint::kSample) sample_chunk<dtype>(launch, block, thread);
+  if constexpr (pass == EntryPoint::kAccumulate) {
+    accumulate_chunk<dtype, Estimator>(launch, block, thread);
   }
-  if constexpr (pass == Entry::kUpdate) {
-    update_chunk<element, estimate, false>(launch, block, thread);
+  if constexpr (pass == EntryPoint::kUpdate) {
+    update_chunk<dtype, Estimator, false>(launch, block, thread);
   }
-  if constexpr (pass == Entry::kStep) update_chunk<element, estimate, true>(launch, block, thread);
+  if constexpr (pass == EntryPoint::kStep)
+    update_chunk<dtype, Estimator, true>(launch, block, thread);
 }
 )ivon"
 R"ivon(
 #line 1 "ivon/kernels/cuda/service.inl"
+
 
 
 
@@ -1077,6 +1154,7 @@ IVON_ALWAYS_INLINE void list_chunk(const Listing& listing, int64_t index) {
 }
 
 
+
 IVON_ALWAYS_INLINE void count_updates(const Counting& counting, int64_t thread) {
   if (thread == 0 && counting.position != nullptr) {
     counting.position->draws[0] += counting.draws[0];
@@ -1084,20 +1162,20 @@ IVON_ALWAYS_INLINE void count_updates(const Counting& counting, int64_t thread) 
   }
   if (thread >= counting.tasks_count) return;
   const Task& task = counting.tasks[thread];
-  const Set& shared = counting.sets[task.set];
+  const SharedValues& shared = counting.shared[task.shared];
   const int64_t step = ++*task.step;
-  Rates& rates = *reinterpret_cast<Rates*>(task.step + 1);
-  rates.debias = shared.debiased != 0
-                     ? 1.0 / (1.0 - pow(shared.update.beta1, static_cast<double>(step)))
-                     : 1.0;
-  rates.step_size = *task.lr * shared.rate;
+  StepScalars& now = *reinterpret_cast<StepScalars*>(task.step + 1);
+  now.debias = shared.debiased != 0
+                   ? 1.0 / (1.0 - pow(shared.update.beta1, static_cast<double>(step)))
+                   : 1.0;
+  now.step_size = *task.lr * shared.step_size_per_lr;
 }
 
 IVON_ALWAYS_INLINE void fill_quad(const Filling& filling, uint64_t quad) {
   const auto begin = static_cast<int64_t>(quad * 4);
   if (begin >= filling.count) return;
   Floats normals[4];
-  normal_quad(filling.noise, quad, normals);
+  normal_quads(filling.noise, quad, set(0u), normals);
   for (int i = 0; i < 4 && begin + i < filling.count; ++i) filling.out[begin + i] = normals[i].v;
 }
 )ivon"
@@ -1111,23 +1189,25 @@ R"ivon(
 
 
 
+
+
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 700
 #define IVON_ARGUMENT const __grid_constant__
 #else
 #define IVON_ARGUMENT const
 #endif
 
-#if defined(IVON_ELEMENT)
+#if defined(IVON_DTYPE)
 
 
-#define IVON_BLOCKS (IVON_ELEMENT == 1 ? 1 : 2)
-#define IVON_PASS(name, pass)                                                               \
-  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, IVON_BLOCKS)   \
-      name(IVON_ARGUMENT ivon::detail::cuda::Launch launch) {                               \
-    ivon::detail::cuda::run_chunk<ivon::detail::cuda::Entry::pass,                          \
-                                  static_cast<ivon::detail::Element>(IVON_ELEMENT),         \
-                                  static_cast<ivon::detail::FusedEstimate>(IVON_ESTIMATE)>( \
-        launch, blockIdx.x, threadIdx.x);                                                   \
+#define IVON_BLOCKS (IVON_DTYPE == 1 ? 1 : 2)
+#define IVON_PASS(name, pass)                                                             \
+  extern "C" __global__ void __launch_bounds__(ivon::detail::cuda::kThreads, IVON_BLOCKS) \
+      name(IVON_ARGUMENT ivon::detail::cuda::Launch launch) {                             \
+    ivon::detail::cuda::run_chunk<ivon::detail::cuda::EntryPoint::pass,                   \
+                                  static_cast<ivon::detail::Dtype>(IVON_DTYPE),           \
+                                  ivon::detail::cuda::IVON_ESTIMATOR>(launch, blockIdx.x, \
+                                                                      threadIdx.x);       \
   }
 IVON_PASS(ivon_sample, kSample)
 IVON_PASS(ivon_accumulate, kAccumulate)

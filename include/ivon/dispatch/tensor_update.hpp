@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The equations of IVON as tensor expressions, for any device and dtype. Tests compare all kernels
+// with them.
+//
+// In formulas m is the mean, h the Hessian diagonal, g the momentum, s = h + delta (`damped_hess`),
+// and hhat the Hessian estimate of this step. All tensors of one call have one shape, device and
+// dtype (float32 or float64), except where a comment says otherwise. Only + - * / sqrt and
+// comparisons are used, each of which rounds once, so results do not depend on the number of
+// threads. Callers must hold a NoGradGuard.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <ivon/kernels/coefficients.hpp>
+#include <ivon/version.hpp>
+
+IVON_NAMESPACE_BEGIN
+namespace detail::aten {
+
+/// Returns h + delta, which is > 0.
+inline at::Tensor damped_hess(const at::Tensor& hess, const PosteriorScale& scale) {
+  return hess.clamp_min(scale.hess_floor) + scale.weight_decay;
+}
+
+/// Returns theta - m = eps / sqrt(lambda (h + delta)) for standard normals eps.
+inline at::Tensor deviation(const at::Tensor& hess, const at::Tensor& normals,
+                            const PosteriorScale& scale) {
+  return normals / (damped_hess(hess, scale) * scale.ess).sqrt();
+}
+
+/// Writes theta, rounded to its own dtype.
+inline void sample(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& normals,
+                   const PosteriorScale& scale, const at::Tensor& theta) {
+  theta.copy_(mean + deviation(hess, normals, scale));
+}
+
+/// Returns the float32 mean of a bfloat16 or float16 parameter as a new tensor. Where the parameter
+/// holds the rounding of `mean`, this is `mean`. Elsewhere the program wrote to the parameter, and
+/// what it wrote is the mean.
+inline at::Tensor adopted(const at::Tensor& parameter, const at::Tensor& mean) {
+  return at::where(parameter == mean.to(parameter.scalar_type()), mean,
+                   parameter.to(mean.scalar_type()));
+}
+
+/// Updates m, h and g in place from the averages over the samples of the step: the gradient and the
+/// estimator's statistic. An element whose gradient, hhat or result is not finite keeps all three
+/// and is counted in `skipped` (int64, 0-dim, same device).
+template <class Estimator>
+void update(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& momentum,
+            const at::Tensor& gradient, const at::Tensor& statistic, const UpdateCoefficients& c,
+            const at::Tensor& skipped) {
+  const double delta = c.scale.weight_decay;
+  const at::Tensor h = hess.clamp_min(c.scale.hess_floor);
+  const at::Tensor s = h + delta;
+  const at::Tensor hhat = Estimator::hessian(s, statistic) * c.scale.ess;
+
+  // h' = beta2 h + (1 - beta2) hhat + (1 - beta2)^2 (h - hhat)^2 / (2 s), computed with
+  // u = (1 - beta2) (hhat - h).
+  at::Tensor change = hhat - h;
+  if (std::isfinite(c.hess_clip)) {
+    const at::Tensor bound = s * c.hess_clip;
+    change = at::minimum(at::maximum(change, -bound), bound);
+  }
+  const at::Tensor u = change * c.one_minus_beta2;
+  const at::Tensor new_hess = (h + u * (u / s * 0.5 + 1.0)).clamp_min(c.scale.hess_floor);
+  const at::Tensor new_momentum = momentum * c.beta1 + gradient * c.one_minus_beta1;
+
+  at::Tensor direction = (new_momentum * c.debias + mean * delta) / (new_hess + delta);
+  if (std::isfinite(c.clip_radius)) direction = direction.clamp(-c.clip_radius, c.clip_radius);
+  const at::Tensor new_mean = mean - direction * c.step_size;
+
+  const at::Tensor finite = at::isfinite(hhat)
+                                .logical_and_(at::isfinite(new_hess))
+                                .logical_and_(at::isfinite(new_momentum))
+                                .logical_and_(at::isfinite(new_mean));
+  // All memory is allocated before the first write, so that a lack of memory leaves everything
+  // unchanged.
+  const at::Tensor left_alone = finite.logical_not().sum();
+  const at::Tensor kept_hess = at::where(finite, new_hess, hess);
+  const at::Tensor kept_momentum = at::where(finite, new_momentum, momentum);
+  const at::Tensor kept_mean = at::where(finite, new_mean, mean);
+  skipped.add_(left_alone);
+  hess.copy_(kept_hess);
+  momentum.copy_(kept_momentum);
+  mean.copy_(kept_mean);
+}
+
+}  // namespace detail::aten
+IVON_NAMESPACE_END

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of IVON's options. options.hpp includes it several times, each time with another
+// definition of the macro
+//
+//   IVON_OPTION(type, name, default, valid, rule, remedy)
+//
+// to make the accessors, to write, read, inherit and compare the options, and to validate them.
+// `valid` is the condition that `value` must meet. If it does not meet the condition,
+// IVONOptions::validate() throws the error "ivon: <name> <rule>, got <value>; <remedy>". lr, beta1
+// and beta2 are not in this list but in options.hpp, because they are not stored as one member
+// each.
+
+/// lambda: effective sample size, > 0 and finite; it must be set. Usually it is the number N of
+/// training examples. N / T gives a posterior of temperature T.
+IVON_OPTION(double, ess, 0.0, value > 0, "must be > 0", "set it to the number of training examples")
+/// h0: initial value of the Hessian, > 0. Usual values are 0.01 to 1; a smaller value makes the
+/// first samples noisier.
+IVON_OPTION(double, hess_init, 1.0, value > 0 && value < kInfinity, "must be finite and > 0",
+            "use 0.01 to 1")
+/// delta: prior precision divided by lambda, >= 0. It acts on the noise, the Hessian and the step,
+/// as an L2 regulariser of the mean loss and not as AdamW's decoupled decay.
+IVON_OPTION(double, weight_decay, 1e-4, value >= 0 && value < kInfinity, "must be finite and >= 0",
+            "the default is 1e-4")
+/// Bound, > 0, on every element of the preconditioned step before it is multiplied by the step
+/// size. Infinity means no bound.
+IVON_OPTION(double, clip_radius, std::numeric_limits<double>::infinity(), value > 0, "must be > 0",
+            "infinity switches clipping off")
+/// Bound on outliers of the Hessian estimate hhat, > 0: |hhat - h| is limited to hess_clip (h +
+/// delta). Infinity means no bound.
+IVON_OPTION(double, hess_clip, std::numeric_limits<double>::infinity(), value > 0, "must be > 0",
+            "infinity switches clipping off")
+/// Whether the update divides the momentum by 1 - beta1^t.
+IVON_OPTION(bool, debias, true, true, "", "")
+/// Whether the update multiplies lr by hess_init + weight_decay.
+IVON_OPTION(bool, rescale_lr, true, true, "", "")
+/// Number of samples that step(closure) draws, >= 1. It has one value for the whole optimizer.
+IVON_OPTION(int64_t, mc_samples, 1, value >= 1, "must be >= 1", "the usual value is 1")
+/// Whether step() also draws the next sample and leaves it in the module, so that a training loop
+/// for AdamW works unchanged. It has one value for the whole optimizer; load() does not change it.
+IVON_OPTION(bool, sample_on_step, false, true, "", "")
+/// Whether, for parameters on CUDA devices, step counts, noise position and learning rate are kept
+/// in device memory, so that a captured CUDA graph can be replayed. PyTorch's optimizers have an
+/// option of this name. With it, param_state() and save() wait for the device and read its memory,
+/// and lr(value) and set_lr(value) of the options write to it. It has one value for the whole
+/// optimizer; load() does not change it.
+IVON_OPTION(bool, capturable, false, true, "", "")
