@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "progress.hpp"
+#include "common/progress.hpp"
 
 #include <fmt/format.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,7 +28,8 @@ std::string duration(double seconds) {
   return h > 0 ? fmt::format("{}:{:02}:{:02}", h, m, s) : fmt::format("{}:{:02}", m, s);
 }
 
-Progress::Progress(std::string label, int64_t examples, int64_t epochs, int64_t first_epoch)
+Progress::Progress(std::string label, int64_t examples, int64_t epochs, int64_t first_epoch,
+                   int64_t done, at::Tensor loss_sum)
     : label_(std::move(label)),
       examples_(examples),
       epochs_(epochs),
@@ -35,13 +37,15 @@ Progress::Progress(std::string label, int64_t examples, int64_t epochs, int64_t 
       terminal_(isatty(STDOUT_FILENO) == 1),
       start_(Clock::now()),
       epoch_start_(start_),
-      last_print_(start_) {}
+      last_print_(start_),
+      done_epoch_(done),
+      loss_sum_(std::move(loss_sum)) {}
 
 void Progress::update(int64_t count, const at::Tensor& loss) {
   done_run_ += count;
   done_epoch_ += count;
   const at::Tensor sum = loss.detach().to(at::kDouble) * static_cast<double>(count);
-  loss_sum_ = loss_sum_.defined() ? loss_sum_ + sum : sum;
+  loss_sum_ = loss_sum_.defined() ? loss_sum_.to(sum.device()) + sum : sum;
   const double since = seconds_between(last_print_, Clock::now());
   if (since >= (terminal_ ? kTerminalSeconds : kPlainSeconds)) print(false);
 }
@@ -57,18 +61,27 @@ double Progress::end_epoch() {
   return seconds;
 }
 
+double Progress::mean_loss() const {
+  if (!loss_sum_.defined() || done_epoch_ == 0) return 0;
+  return loss_sum_.item<double>() / static_cast<double>(done_epoch_);
+}
+
+double Progress::rate() const {
+  const double elapsed = std::max(seconds_between(start_, Clock::now()), 1e-9);
+  return static_cast<double>(done_run_) / elapsed;
+}
+
 void Progress::print(bool epoch_end) {
   last_print_ = Clock::now();
   const double elapsed = std::max(seconds_between(start_, last_print_), 1e-9);
-  const double rate = static_cast<double>(done_run_) / elapsed;
+  const double speed = static_cast<double>(done_run_) / elapsed;
   const auto left = static_cast<double>((epochs_ - epoch_) * examples_ - done_epoch_);
-  const double loss =
-      loss_sum_.defined() ? loss_sum_.item<double>() / static_cast<double>(done_epoch_) : 0;
+  const double loss = mean_loss();
   const bool last = epoch_end && epoch_ + 1 == epochs_;
   const std::string line = fmt::format(
       "{} | epoch {:>2}/{} {:>3}% | loss {:.4f} | {:>6.0f} examples/s | {} {}", label_, epoch_ + 1,
-      epochs_, examples_ > 0 ? 100 * done_epoch_ / examples_ : 100, loss, rate,
-      last ? "took" : "ETA", duration(last ? elapsed : left / std::max(rate, 1e-9)));
+      epochs_, examples_ > 0 ? 100 * done_epoch_ / examples_ : 100, loss, speed,
+      last ? "took" : "ETA", duration(last ? elapsed : left / std::max(speed, 1e-9)));
   if (terminal_) {
     fmt::print("\r{:<100}{}", line, last ? "\n" : "");
   } else {

@@ -14,13 +14,24 @@ namespace examples {
 // one at each epoch's end where it is not, so that logs stay short and readable.
 class Progress {
  public:
-  // `label` names the run, `examples` is the size of one epoch, `first_epoch` (from 0) is where a
-  // resumed run goes on.
-  Progress(std::string label, int64_t examples, int64_t epochs, int64_t first_epoch = 0);
+  // `label` names the run, `examples` is the size of one epoch. A resumed run goes on in
+  // `first_epoch` (from 0) after `done` examples whose losses sum to `loss_sum` (float64 scalar,
+  // undefined: 0).
+  Progress(std::string label, int64_t examples, int64_t epochs, int64_t first_epoch = 0,
+           int64_t done = 0, at::Tensor loss_sum = {});
 
   // `count` more examples were trained on with mean loss `loss`, a scalar on any device: it is read
   // when a line is printed, so that training need not wait for a GPU at every step.
   void update(int64_t count, const at::Tensor& loss);
+
+  // The loss summed over this epoch's examples: a float64 scalar, undefined before the first.
+  const at::Tensor& loss_sum() const { return loss_sum_; }
+
+  // The loss averaged over this epoch's examples, 0 before the first. Waits for a GPU.
+  double mean_loss() const;
+
+  // Examples per second in this run of the program, 0 before the first.
+  double rate() const;
 
   // Seconds of one epoch: from its first example to its last, progress printing included.
   double end_epoch();

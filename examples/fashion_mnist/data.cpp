@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "common/idx.hpp"
+#include "common/data/idx.hpp"
 
 namespace fashion_mnist {
 namespace {
@@ -17,7 +17,8 @@ constexpr int64_t kClasses = 10;
 constexpr double kMean = 0.2860;  // of the training images' pixels, scaled to [0, 1]
 constexpr double kStd = 0.3530;
 
-Split load_split(const std::filesystem::path& folder, const std::string& prefix, int64_t limit) {
+examples::InMemory load_split(const std::filesystem::path& folder, const std::string& prefix,
+                              int64_t limit) {
   const auto images_file = examples::find_idx(folder, prefix + "-images-idx3-ubyte");
   const auto labels_file = examples::find_idx(folder, prefix + "-labels-idx1-ubyte");
   torch::Tensor images = examples::read_idx(images_file, 3);
@@ -35,23 +36,15 @@ Split load_split(const std::filesystem::path& folder, const std::string& prefix,
     throw std::runtime_error(
         fmt::format("{}: labels must be 0 to 9, got {}", labels_file.string(), largest));
   }
-  if (limit > 0) {
-    images = images.slice(0, 0, limit);
-    labels = labels.slice(0, 0, limit);
-  }
-  const torch::Tensor scaled = images.unsqueeze(1).to(torch::kFloat).div_(255);
-  return {(scaled - kMean).div_(kStd), labels.to(torch::kLong)};
-}
-
-Split moved(const Split& split, const torch::Device& device) {
-  return {split.images.to(device), split.targets.to(device)};
+  const examples::InMemory kept = examples::InMemory{images, labels}.first(limit);
+  const torch::Tensor scaled = kept.inputs.unsqueeze(1).to(torch::kFloat).div_(255);
+  return {(scaled - kMean).div_(kStd).contiguous(torch::MemoryFormat::ChannelsLast),
+          kept.targets.to(torch::kLong)};
 }
 
 }  // namespace
 
-Data Data::to(const torch::Device& device) const {
-  return {moved(train, device), moved(test, device)};
-}
+Data Data::to(const torch::Device& device) const { return {train.to(device), test.to(device)}; }
 
 Data load(const std::filesystem::path& folder, int64_t train_limit, int64_t test_limit) {
   return {load_split(folder, "train", train_limit), load_split(folder, "t10k", test_limit)};

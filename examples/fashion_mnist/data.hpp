@@ -3,19 +3,17 @@
 // kinds of clothing, 28 x 28 grey levels, in MNIST's file format.
 #pragma once
 
-#include <torch/types.h>
-
+#include <cstdint>
 #include <filesystem>
+
+#include "common/data/in_memory.hpp"
 
 namespace fashion_mnist {
 
-struct Split {
-  torch::Tensor images;   // [n, 1, 28, 28] float32, standardised by the training set's moments
-  torch::Tensor targets;  // [n] int64, 0..9
-};
-
+// inputs: [n, 1, 28, 28] float32 in channels-last order, standardised by the training set's
+// moments; targets: 0..9.
 struct Data {
-  Split train, test;
+  examples::InMemory train, test;
 
   Data to(const torch::Device& device) const;
 };

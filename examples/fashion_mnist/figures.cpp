@@ -87,7 +87,8 @@ void add_rejection(Rows& rows, const Pooled& p) {
 // One column of the figure: accuracy over confidence, and below it where the predictions lie.
 std::string reliability_column(const Method& method, size_t index, double left, double right) {
   double ece = 0;
-  for (const Scores& s : method.scores) ece += s.ece / static_cast<double>(method.scores.size());
+  for (const examples::Scores& s : method.scores)
+    ece += s.ece / static_cast<double>(method.scores.size());
   return fmt::format(
       "set lmargin at screen {left:.4f}\nset rmargin at screen {right:.4f}\n"
       "set tmargin at screen 0.90\nset bmargin at screen 0.36\nunset logscale y\nset yrange [0:1]\n"
@@ -175,7 +176,7 @@ std::string uncertainty_script(const std::vector<Method>& methods) {
 }  // namespace
 
 bool draw_figures(const std::vector<Method>& methods, const torch::Tensor& targets,
-                  const Settings& settings) {
+                  const std::filesystem::path& out) {
   Rows reliability, entropy, rejection;
   for (const Method& method : methods) {
     const Pooled p = pooled(method, targets);
@@ -183,7 +184,6 @@ bool draw_figures(const std::vector<Method>& methods, const torch::Tensor& targe
     add_entropy(entropy, p);
     add_rejection(rejection, p);
   }
-  const std::filesystem::path out = settings.out;
   examples::write_data(out / "reliability.dat", "bin accuracy error confidence share", reliability);
   examples::write_data(out / "entropy.dat", "entropy right wrong", entropy);
   examples::write_data(out / "rejection.dat", "rejected_percent accuracy_percent", rejection);

@@ -32,6 +32,15 @@ struct ConvNetImpl : torch::nn::Module {
 };
 TORCH_MODULE(ConvNet);
 
+// Puts the weights of the convolutions into channels-last order, the CPU's and the tensor cores'
+// fastest; their values stay. Before the optimizer is made.
+inline void to_channels_last(ConvNet& model) {
+  const torch::NoGradGuard no_grad;
+  for (auto& conv : {model->conv1, model->conv2}) {
+    conv->weight.set_data(conv->weight.detach().contiguous(torch::MemoryFormat::ChannelsLast));
+  }
+}
+
 // images [n, 1, 28, 28] -> logits [n, 10] float32; with `bf16`, convolutions and products in
 // bfloat16.
 inline torch::Tensor logits(ConvNet& model, const torch::Tensor& images, bool bf16) {

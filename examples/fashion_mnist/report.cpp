@@ -5,24 +5,22 @@
 #include <torch/version.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <ivon/posterior/metrics.hpp>
 #include <ivon/version.hpp>
-#include <nlohmann/json.hpp>
-#include <stdexcept>
 
+#include "common/run_log.hpp"
 #include "common/table.hpp"
 
 namespace fashion_mnist {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using examples::Json;
 
-std::vector<double> column(const Method& method, const std::function<double(const Scores&)>& of) {
+std::vector<double> column(const Method& method,
+                           const std::function<double(const examples::Scores&)>& of) {
   std::vector<double> values;
-  for (const Scores& s : method.scores) values.push_back(of(s));
+  for (const examples::Scores& s : method.scores) values.push_back(of(s));
   return values;
 }
 
@@ -31,9 +29,9 @@ struct Summary {
 };
 
 Summary summary(const Method& m) {
-  return {examples::estimate(column(m, [](const Scores& s) { return 100 * s.accuracy; })),
-          examples::estimate(column(m, [](const Scores& s) { return s.nll; })),
-          examples::estimate(column(m, [](const Scores& s) { return s.ece; })),
+  return {examples::estimate(column(m, [](const examples::Scores& s) { return 100 * s.accuracy; })),
+          examples::estimate(column(m, [](const examples::Scores& s) { return s.nll; })),
+          examples::estimate(column(m, [](const examples::Scores& s) { return s.ece; })),
           examples::estimate(m.seconds_per_epoch)};
 }
 
@@ -56,29 +54,11 @@ Json to_json(const ivon::ReliabilityBins& bins) {
           {"accuracy", to_vector<double>(bins.accuracy)}};
 }
 
-Json to_json(const Settings& s) {
-  return {{"epochs", s.epochs},
-          {"batch", s.batch},
-          {"seeds", s.seeds},
-          {"warmup", s.warmup},
-          {"device", s.device},
-          {"bf16", s.bf16},
-          {"threads", s.threads},
-          {"adamw", {{"lr", s.adamw_lr}, {"weight_decay", s.adamw_weight_decay}}},
-          {"ivon",
-           {{"lr", s.lr},
-            {"ess", s.ess},
-            {"hess_init", s.hess_init},
-            {"beta2", s.beta2},
-            {"weight_decay", s.weight_decay},
-            {"test_samples", s.samples}}}};
-}
-
-Json to_json(const Method& method, const torch::Tensor& targets) {
+Json to_json(const Method& method, const torch::Tensor& targets, int64_t first_seed) {
   Json json = {{"name", method.name}, {"seeds", Json::array()}};
   for (size_t i = 0; i < method.scores.size(); ++i) {
-    const Scores& s = method.scores[i];
-    json["seeds"].push_back({{"seed", i + 1},
+    const examples::Scores& s = method.scores[i];
+    json["seeds"].push_back({{"seed", first_seed + static_cast<int64_t>(i)},
                              {"accuracy", s.accuracy},
                              {"nll", s.nll},
                              {"ece", s.ece},
@@ -106,7 +86,8 @@ std::string results_table(const std::vector<Method>& methods, const Settings& se
                     fmt::format("{:.1f}", s.seconds.mean)});
   }
   return fmt::format("Fashion-MNIST test set, {} epochs, {} seed{}\n", settings.epochs,
-                     settings.seeds, settings.seeds > 1 ? "s (mean ± standard error)" : "") +
+                     settings.common.seeds,
+                     settings.common.seeds > 1 ? "s (mean ± standard error)" : "") +
          examples::format_table({"", "accuracy %", "NLL", "ECE", "s/epoch"}, rows);
 }
 
@@ -118,17 +99,15 @@ std::string verdict(const Method& ours, const Method& base) {
 }
 
 void write_json(const std::vector<Method>& methods, const torch::Tensor& targets,
-                const Settings& settings) {
-  Json json = {{"ivon", ivon::kVersion},
-               {"libtorch", TORCH_VERSION},
-               {"settings", to_json(settings)},
-               {"results", Json::object()}};
-  for (const Method& m : methods) json["results"][m.key] = to_json(m, targets);
-  const auto file = std::filesystem::path(settings.out) / "results.json";
-  std::ofstream out(file);
-  out << json.dump(2) << "\n";
-  out.close();
-  if (!out) throw std::runtime_error(fmt::format("{}: cannot be written", file.string()));
+                const Settings& settings, const Json& json) {
+  Json results = {{"ivon", ivon::kVersion},
+                  {"libtorch", TORCH_VERSION},
+                  {"settings", json},
+                  {"results", Json::object()}};
+  for (const Method& m : methods) {
+    results["results"][m.key] = to_json(m, targets, settings.common.seed);
+  }
+  examples::write_results(settings.common.out, results);
 }
 
 }  // namespace fashion_mnist

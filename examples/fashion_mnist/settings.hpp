@@ -5,34 +5,56 @@
 #include <cstdint>
 #include <string>
 
+#include "common/optimizers.hpp"
+#include "common/program.hpp"
+
 namespace fashion_mnist {
 
 struct Settings {
+  examples::CommonSettings common;
+  examples::OptimizerSettings adamw = examples::optimizer_settings("adamw");
+  examples::OptimizerSettings ivon = examples::optimizer_settings("ivon");
   std::string data = "/usr/share/datasets/fashion-mnist";
-  std::string out = "fashion_mnist_results";
   int64_t epochs = 12;
   int64_t batch = 100;
-  int64_t seeds = 1;
-  double warmup = 0.05;  // share of the steps with a rising learning rate, then cosine to 0
-
-  double adamw_lr = 1e-3;
-  double adamw_weight_decay = 1e-2;
-
-  double lr = 0.3;
-  double ess = 0;  // 0: the number of training examples
-  double hess_init = 0.05;
-  double beta2 = 0.9999;
-  double weight_decay = 2e-4;
-  bool sample_on_step = false;  // train IVON by AdamW's loop
-  int64_t samples = 32;         // weight samples averaged at test time
-
-  std::string device = "cpu";  // where the network is trained: cpu, cuda, cuda:1
-  bool bf16 = false;           // its forward pass under autocast to bfloat16
-  int threads = 1;  // 0: LibTorch's choice; so small a network gains little from a second thread
-  bool resume = false;
-  bool smoke = false;
-  int64_t train_limit = 0;  // 0: all examples
+  double warmup = 0.05;     // share of the steps with a rising learning rate, then cosine to 0
+  int64_t train_limit = 0;  // first examples to use; 0: all
   int64_t test_limit = 0;
+
+  Settings() {
+    common.out = "fashion_mnist_results";
+    ivon.lr = 0.3;
+    ivon.hess_init = 0.05;
+    ivon.beta2 = 0.9999;
+    ivon.weight_decay = 2e-4;
+  }
 };
+
+// Declares those that only this example has.
+inline void add_settings(examples::Settings& list, Settings& s) {
+  using examples::Effect;
+  const CLI::Range count(1, 1'000'000), limit(0, 1'000'000);
+  list.add("data", s.data, "folder with the four IDX files, plain or .gz", Effect::kOther);
+  list.add("epochs", s.epochs, "passes over the training set, each optimizer", Effect::kTraining,
+           count);
+  list.add("batch", s.batch, "examples per step", Effect::kTraining, count);
+  list.add("warmup", s.warmup, "share of the steps with rising learning rate, before the cosine",
+           Effect::kTraining, CLI::Range(0.0, 1.0));
+  list.add("train-limit", s.train_limit, "train on that many first images; 0 = all",
+           Effect::kTraining, limit);
+  list.add("test-limit", s.test_limit, "test on that many first images; 0 = all", Effect::kOther,
+           limit);
+  examples::add_optimizer(list, s.ivon);
+  examples::add_optimizer(list, s.adamw, "adamw-");
+}
+
+// Seconds instead of minutes.
+inline void make_smoke(Settings& s) {
+  s.epochs = 2;
+  s.common.samples = 4;
+  s.train_limit = 2000;
+  s.test_limit = 1000;
+  s.ivon.ess = 60'000;  // of the whole set: 2,000 would drown 40 steps in noise
+}
 
 }  // namespace fashion_mnist

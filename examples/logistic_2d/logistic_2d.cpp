@@ -13,14 +13,13 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
-#include <CLI/CLI.hpp>
-#include <exception>
 #include <filesystem>
-#include <ivon/ivon.hpp>
 #include <string>
 #include <vector>
 
+#include "common/compiled_ivon.hpp"
 #include "common/gnuplot.hpp"
+#include "common/program.hpp"
 
 namespace {
 
@@ -31,11 +30,14 @@ constexpr double kWeights = 8;        // the quadrature covers |w1|, |w2| <= kWe
 constexpr int64_t kWeightGrid = 801;  // ... with kWeightGrid^2 points, 0.02 apart
 
 struct Settings {
-  std::string out = "logistic_2d_results";
+  examples::CommonSettings common;
   int64_t steps = 20'000;
-  int64_t samples = 2'000;
-  int64_t seed = 1;
-  bool smoke = false;
+
+  Settings() {
+    common.out = "logistic_2d_results";
+    common.samples = 2'000;  // weight samples of the prediction
+    common.threads = 1;      // tensors this small gain nothing from more
+  }
 };
 
 struct Data {
@@ -155,13 +157,8 @@ bool draw(const std::filesystem::path& out, const Data& data, const torch::Tenso
   return examples::draw(out, "logistic_2d", 1320, 470, script + "unset multiplot\n");
 }
 
-void run(Settings settings) {
-  if (settings.smoke) {
-    settings.steps = 200;
-    settings.samples = 50;
-  }
-  torch::set_num_threads(1);
-  torch::manual_seed(settings.seed);
+void run(const Settings& settings) {
+  torch::manual_seed(settings.common.seed);
   const Data data = make_data();
 
   const torch::Tensor weights = square_grid(kWeights, kWeightGrid);
@@ -179,7 +176,7 @@ void run(Settings settings) {
                                                 .beta2(0.999)
                                                 .weight_decay(1.0 / kExamples));  // prior N(0, I)
   train(model, optimizer, data, settings.steps);
-  const torch::Tensor ours = predict_with_ivon(model, optimizer, points, settings.samples);
+  const torch::Tensor ours = predict_with_ivon(model, optimizer, points, settings.common.samples);
 
   const torch::Tensor mean = torch::matmul(posterior, weights);
   const torch::Tensor std = torch::matmul(posterior, (weights - mean).square()).sqrt();
@@ -194,34 +191,28 @@ void run(Settings settings) {
   fmt::print(
       "largest difference from the exact probability: IVON {:.3f}, best weights only {:.3f}\n",
       largest_difference(ours, exact), largest_difference(plug_in, exact));
-  std::filesystem::create_directories(settings.out);
-  if (draw(settings.out, data, points, {exact, ours, plug_in},
+  std::filesystem::create_directories(settings.common.out);
+  if (draw(settings.common.out, data, points, {exact, ours, plug_in},
            {"Exact (quadrature)", "IVON, averaged", "Best weights only"})) {
-    fmt::print("Written to {}: logistic_2d.png\n", settings.out);
+    fmt::print("Written to {}: logistic_2d.png\n", settings.common.out);
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Two-weight logistic regression: IVON against the exact posterior");
   Settings settings;
-  app.add_option("--out", settings.out, "folder for the figure and its data")
-      ->capture_default_str();
-  app.add_option("--steps", settings.steps, "training steps")
-      ->capture_default_str()
-      ->check(CLI::Range(10, 10'000'000));
-  app.add_option("--samples", settings.samples, "weight samples of the prediction")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1'000'000));
-  app.add_option("--seed", settings.seed, "of data, start and noise")->capture_default_str();
-  app.add_flag("--smoke", settings.smoke, "200 steps, 50 samples: a test of the program");
-  CLI11_PARSE(app, argc, argv);
-  try {
-    run(settings);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "logistic_2d: {}\n", error.what());
-    return 1;
-  }
-  return 0;
+  const auto add_settings = [&](examples::Settings& list) {
+    list.add("steps", settings.steps, "training steps", examples::Effect::kTraining,
+             CLI::Range(10, 10'000'000));
+  };
+  const auto smoke = [&] {
+    settings.steps = 200;
+    settings.common.samples = 50;
+  };
+  return examples::run_program(
+      argc, argv,
+      {"logistic_2d", "Two-weight logistic regression: IVON against the exact posterior",
+       settings.common, /*without=*/{"seeds", "device", "bf16", "resume"}, add_settings, smoke,
+       [&](const examples::Settings&) { run(settings); }});
 }

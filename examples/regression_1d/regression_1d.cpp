@@ -14,15 +14,15 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
-#include <exception>
 #include <filesystem>
-#include <ivon/ivon.hpp>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "common/compiled_ivon.hpp"
 #include "common/gnuplot.hpp"
+#include "common/program.hpp"
 
 namespace {
 
@@ -32,11 +32,14 @@ constexpr double kEdge = 3;        // nor at |x| > kEdge
 constexpr double kPlotEdge = 4.5;  // the plot shows |x| <= kPlotEdge
 
 struct Settings {
-  std::string out = "regression_1d_results";
+  examples::CommonSettings common;
   int64_t steps = 10'000;
-  int64_t samples = 500;  // weight samples of the prediction
-  int64_t seed = 1;
-  bool smoke = false;
+
+  Settings() {
+    common.out = "regression_1d_results";
+    common.samples = 500;  // weight samples of the prediction
+    common.threads = 1;    // tensors this small gain nothing from more
+  }
 };
 
 struct Data {
@@ -169,13 +172,11 @@ bool draw(const std::filesystem::path& out, const Data& data, const torch::Tenso
   return examples::draw(out, "regression_1d", 1000, 560, script);
 }
 
-void run(Settings settings) {
-  if (settings.smoke) {
-    settings.steps = 200;
-    settings.samples = 20;
+void run(const Settings& settings) {
+  if (settings.common.samples < 2) {
+    throw std::invalid_argument("--samples must be at least 2, for a variance over samples");
   }
-  torch::set_num_threads(1);  // tensors this small gain nothing from more
-  torch::manual_seed(settings.seed);
+  torch::manual_seed(settings.common.seed);
   const Data data = make_data();
   torch::nn::Sequential network = make_network();
   ivon::IVON optimizer(network->parameters(), ivon::IVONOptions(/*lr=*/0.02)
@@ -186,35 +187,29 @@ void run(Settings settings) {
   const double loss = train(network, optimizer, data, settings.steps);
 
   const torch::Tensor x = torch::linspace(-kPlotEdge, kPlotEdge, 181);
-  const Prediction prediction = predict(network, optimizer, x, settings.samples);
+  const Prediction prediction = predict(network, optimizer, x, settings.common.samples);
   report(x, prediction, loss);
-  std::filesystem::create_directories(settings.out);
-  if (draw(settings.out, data, x, prediction)) {
-    fmt::print("Written to {}: regression_1d.png\n", settings.out);
+  std::filesystem::create_directories(settings.common.out);
+  if (draw(settings.common.out, data, x, prediction)) {
+    fmt::print("Written to {}: regression_1d.png\n", settings.common.out);
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Heteroscedastic regression with a gap in the data, trained with IVON");
   Settings settings;
-  app.add_option("--out", settings.out, "folder for the figure and its data")
-      ->capture_default_str();
-  app.add_option("--steps", settings.steps, "training steps")
-      ->capture_default_str()
-      ->check(CLI::Range(10, 10'000'000));
-  app.add_option("--samples", settings.samples, "weight samples of the prediction")
-      ->capture_default_str()
-      ->check(CLI::Range(2, 1'000'000));
-  app.add_option("--seed", settings.seed, "of data, start and noise")->capture_default_str();
-  app.add_flag("--smoke", settings.smoke, "200 steps, 20 samples: a test of the program");
-  CLI11_PARSE(app, argc, argv);
-  try {
-    run(settings);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "regression_1d: {}\n", error.what());
-    return 1;
-  }
-  return 0;
+  const auto add_settings = [&](examples::Settings& list) {
+    list.add("steps", settings.steps, "training steps", examples::Effect::kTraining,
+             CLI::Range(10, 10'000'000));
+  };
+  const auto smoke = [&] {
+    settings.steps = 200;
+    settings.common.samples = 20;
+  };
+  return examples::run_program(
+      argc, argv,
+      {"regression_1d", "Heteroscedastic regression with a gap in the data, trained with IVON",
+       settings.common, /*without=*/{"seeds", "device", "bf16", "resume"}, add_settings, smoke,
+       [&](const examples::Settings&) { run(settings); }});
 }

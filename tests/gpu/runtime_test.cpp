@@ -193,7 +193,7 @@ TEST_F(Gpu, MoreElementsThan32BitsCount) {
   optimizer.manual_seed(5);
   {
     auto sample = optimizer.sampled_params();
-    const ivon::detail::NoiseKey key{5, ivon::detail::NoiseDomain::kTraining, 0, 0};
+    const ivon::detail::NoiseKey key{5, 0, ivon::detail::NoiseDomain::kTraining, 0};
     constexpr int64_t kBegin = int64_t{1} << 31;
     std::vector<float> expected(4099);
     ivon::detail::fill_normal_cuda(key, kBegin / ivon::detail::kNoiseBlock, expected.data(), 4099);

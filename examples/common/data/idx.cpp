@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "idx.hpp"
+#include "common/data/idx.hpp"
 
 #include <ATen/ops/empty.h>
 #include <fmt/format.h>

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// A file that appears under its name only when all of it is on disk.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+namespace examples {
+
+// Writes to NAME.part; commit() gives it its name. Until then, whatever happens to the program, a
+// previous file of that name stays as it was. Without commit() the destructor removes NAME.part.
+class AtomicFile {
+ public:
+  // A NAME.part of an earlier program is overwritten. Nothing is thrown before commit().
+  explicit AtomicFile(std::filesystem::path file);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  // Appends `size` bytes. Remembers the first failure and then writes nothing more.
+  void write(const void* data, size_t size);
+
+  // Flushes the file to disk, renames it and flushes the folder. Throws std::runtime_error naming
+  // the file and the reason ("No space left on device") if this or an earlier write failed.
+  void commit();
+
+ private:
+  void check(bool ok);  // remembers errno unless `ok`
+  void discard();       // closes and removes NAME.part
+
+  std::filesystem::path file_, part_;
+  int descriptor_;
+  int error_ = 0;  // errno of the first failure
+};
+
+// The whole of `text` by an AtomicFile.
+void write_atomically(const std::filesystem::path& file, const std::string& text);
+
+}  // namespace examples

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The main() of all examples: command line, the options that every example has, errors in one line,
+// exit codes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <string>
+
+#include "common/settings.hpp"
+
+namespace examples {
+
+// The options with the same name and meaning everywhere. An example may change the defaults.
+struct CommonSettings {
+  std::string out = "results";  // folder for everything that is written
+  int64_t seed = 1;             // of data, initial weights and noise; the first of `seeds`
+  int64_t seeds = 1;            // runs, with seeds seed, seed + 1, ...
+  std::string device = "cpu";   // where to train: cpu, cuda, cuda:1
+  bool bf16 = false;            // forward passes under autocast to bfloat16
+  int threads = 0;              // CPU threads; 0: all cores. The real number when run() is called
+  int64_t samples = 32;         // weight samples averaged at test time
+  bool smoke = false;           // a run of seconds that only shows that everything works
+  bool resume = false;          // go on from the checkpoints in `out`
+};
+
+struct Program {
+  std::string name;         // of the executable, in messages
+  std::string description;  // one line, for --help
+  CommonSettings& common;
+  // The common options that mean nothing in this example, such as "bf16"; they are not offered.
+  std::set<std::string> without;
+  // Declares the example's own settings. May be empty.
+  std::function<void(Settings&)> add_settings;
+  // Sets what makes a smoke run short, where --smoke stands; the command line wins. May be empty.
+  std::function<void()> smoke;
+  // The example itself. `settings` is the list of all settings, for fingerprint and results.
+  std::function<void(const Settings& settings)> run;
+};
+
+// Parses the command line, sets the number of threads, runs the program, and turns what it throws
+// into one line on stderr. Returns the exit code: 0, also after --help and --print-config; 1 after
+// an error; CLI11's (above 100) for a wrong command line; 128 + signal after an Interrupted.
+int run_program(int argc, char** argv, const Program& program);
+
+// What keeps the device of that name from being used; empty if nothing does.
+std::string check_device(const std::string& name);
+
+// The command that was given, quoted for a shell, with --resume at its end.
+std::string resume_command(int argc, char** argv);
+
+}  // namespace examples
