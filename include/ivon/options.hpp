@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The options of the optimizer. Every parameter group has its own values, except of options that
-// have one value for the whole optimizer.
+// The options of the optimizer. Each parameter group has its own values. A few options must have
+// the same value in all groups; their comments say so.
 #pragma once
 
 #include <c10/util/Exception.h>

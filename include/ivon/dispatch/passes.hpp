@@ -129,6 +129,19 @@ inline void refuse_in_graph(const CudaMemory& memory, const at::Tensor& mean) {
       "own estimators, and see ivon::cuda_backend_info()");
 }
 
+/// Adds a task to the kernels of the CPU or, with Way::kCuda, to those of the device.
+template <class Task>
+void add_fused(const Task& task, Way way, const at::Device& device, TaskList<Task>& cpu,
+               CudaJob& cuda) {
+  if (way == Way::kCpu) {
+    cpu.add(task, task.posterior.count);
+    return;
+  }
+  cuda::Work work;
+  put(work, task);
+  cuda.add(device, work);
+}
+
 /// Runs one pass: the jobs `cuda` on their devices, `by_tensors` as tensor expressions, and `fused`
 /// on the CPU. Everything that can fail, for lack of memory or because a kernel does not compile,
 /// comes first, so that a pass changes all parameters or none. Returns the sum of the results of
@@ -165,13 +178,7 @@ class SampleJob {
       return;
     }
     const SampleTask task{arrays_of(posterior, reading), writing(theta), drawing};
-    if (way == Way::kCpu) {
-      fused_.add(task, task.posterior.count);
-    } else {
-      cuda::Work work;
-      put(work, task);
-      cuda_.add(posterior.mean.device(), work);
-    }
+    add_fused(task, way, posterior.mean.device(), fused_, cuda_);
   }
 
   void run() {
@@ -215,13 +222,7 @@ class AccumulateJob {
                               overwrite,
                               evidence.from,
                               evidence.drawing};
-    if (way == Way::kCpu) {
-      fused_.add(task, task.posterior.count);
-    } else {
-      cuda::Work work;
-      put(work, task);
-      cuda_.add(posterior.mean.device(), work);
-    }
+    add_fused(task, way, posterior.mean.device(), fused_, cuda_);
   }
 
   void run() {

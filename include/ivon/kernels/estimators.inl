@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The formulas of the library's estimators. T is a pack of a CPU's instruction set, the pack of one
-// element of a GPU's thread, or a tensor. Included once in each namespace that has such a type and
-// fma(a, b, c) = a b + c for it. ivon/estimator.hpp documents the functions.
+// The formulas of the library's estimators, as templates over a type T of numbers: a vector of
+// sixteen lanes of a CPU, one element in a GPU's thread, or a tensor. Each namespace that includes
+// this file has such a type and a function fma(a, b, c) = a b + c for it. ivon/estimator.hpp
+// documents the functions.
 
 struct PriceEstimator {
   static constexpr bool kUsesDeviation = true;

@@ -23,7 +23,8 @@ struct Scale {
         floor(all<Pack>(scale.hess_floor)) {}
 };
 
-/// Returns theta - m = eps / sqrt(lambda (h + delta)) for standard normals eps.
+/// The sampled weight theta minus the posterior mean m: normal / sqrt(lambda (h + delta)), where h
+/// is the Hessian and `scale` holds lambda (ess) and delta (weight decay).
 template <class Pack>
 IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale) {
   return normal / sqrt((max(h, scale.floor) + scale.delta) * scale.ess);

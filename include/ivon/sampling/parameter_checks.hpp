@@ -21,8 +21,8 @@
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
-/// A tensor of the optimizer and its place in the groups. Error messages name the place, and the
-/// noise key of the tensor contains `index`.
+/// A parameter tensor and its position in the optimizer's groups. Error messages print the
+/// position. `index` also is part of the key from which the parameter's noise is drawn.
 struct ParameterRef {
   at::Tensor tensor;
   size_t group = 0;

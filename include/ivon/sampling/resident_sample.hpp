@@ -22,7 +22,9 @@ namespace detail {
 /// is simply drawn again.
 class ResidentSample {
  public:
-  /// `owner` identifies the optimizer among all optimizers of the process.
+  /// `owner` is an address that belongs to this optimizer alone, such as that of its SamplingCore.
+  /// By it the list of all shown samples (shown_samples.hpp) tells the optimizers of a process
+  /// apart.
   ResidentSample(CudaMemory& cuda, const void* owner) : cuda_(cuda), entry_(owner, true) {
     sample_.training = sample_.resident = true;
   }

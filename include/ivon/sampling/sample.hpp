@@ -50,7 +50,8 @@ struct ParameterSlot {
     statistic_sum = at::empty_like(hess);
     has_sums = false;
   }
-  /// Frees memory that the next use allocates again. The tensor must show its mean.
+  /// Frees the buffers and the sums; the next use allocates them again. The parameter must hold its
+  /// posterior mean when this is called, not a sample.
   void free_memory() {
     buffers.free_memory();
     gradient_sum.reset();

@@ -71,8 +71,8 @@ struct Position {
   uint64_t draws[2];  // training, prediction
 };
 
-/// The values that many parameters of one launch share. `parameter` in the noise keys is 0 here,
-/// because each task has its own number.
+/// Values that are the same for many parameters of one kernel launch. The field `parameter` of both
+/// noise keys is 0 here; each Task holds the number of its own parameter.
 struct SharedValues {
   Drawing drawn;  // noise and scale of the sample to which the gradients belong
   Drawing next;   // noise and scale of the sample that is drawn next

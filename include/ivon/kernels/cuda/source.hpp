@@ -590,6 +590,7 @@ struct Scale {
 };
 
 
+
 template <class Pack>
 IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale) {
   return normal / sqrt((max(h, scale.floor) + scale.delta) * scale.ess);
@@ -645,6 +646,7 @@ IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gra
 )ivon"
 R"ivon(
 #line 1 "ivon/kernels/estimators.inl"
+
 
 
 
