@@ -19,7 +19,8 @@ if(IVON_BUILD_TESTS)
   add_test(NAME example_fashion_mnist_bf16 COMMAND fashion_mnist --smoke --bf16 --out bf16 WORKING_DIRECTORY ${folder})
   add_test(NAME example_fashion_mnist_no_device COMMAND fashion_mnist --smoke --device cuda:99 --out no_device
     WORKING_DIRECTORY ${folder})
-  set_tests_properties(example_fashion_mnist_on_step example_fashion_mnist_bf16 PROPERTIES TIMEOUT 600)
+  set_tests_properties(example_fashion_mnist_on_step example_fashion_mnist_bf16 PROPERTIES TIMEOUT 600
+    ENVIRONMENT "OMP_NUM_THREADS=1")
   set_tests_properties(example_fashion_mnist_no_device PROPERTIES TIMEOUT 60
     PASS_REGULAR_EXPRESSION "--device: there is no cuda:99: LibTorch [0-9.a-z+]+ sees [0-9]+ CUDA devices here")
 endif()
