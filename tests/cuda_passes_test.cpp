@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The optimizer on a CUDA device, with the kernels run on the host: how many launches, what they
 // read, and that a failure loses nothing.
+#include <functional>
 #include <ivon/ivon.hpp>
 
 #include "cuda_on_host.hpp"
@@ -154,36 +155,54 @@ TEST(CudaPasses, TheProcessorsTrajectoryWithInjectedNoise) {
   }
 }
 
-TEST(CudaPasses, MoreGroupsThanALaunchTakes) {
+// Trains one parameter for each of `groups` twice, by the processor's passes and by the CUDA
+// passes, for `steps` steps. `write(parameter, step)` sets the sample and the gradient. Returns the
+// parameters of both runs; the CUDA passes must have updated them in `launches` launches.
+std::vector<std::vector<at::Tensor>> train_groups(
+    const std::vector<IVONOptions>& groups, const std::vector<at::Tensor>& values,
+    const IVONOptions& defaults, int steps, int launches,
+    const std::function<void(const at::Tensor&, int)>& write) {
   std::vector<std::vector<at::Tensor>> results;
   for (const bool cuda : {false, true}) {
     std::optional<OnHost> host;
     if (cuda) host.emplace();
     std::vector<at::Tensor> params;
-    std::vector<torch::optim::OptimizerParamGroup> groups;
-    for (int g = 0; g < 40; ++g) {
-      params.push_back(torch::full({10}, 0.1 * g).requires_grad_());
-      groups.emplace_back(std::vector<at::Tensor>{params.back()},
-                          std::make_unique<IVONOptions>(IVONOptions(0.01 * (g + 1))));
+    std::vector<torch::optim::OptimizerParamGroup> param_groups;
+    for (size_t g = 0; g < groups.size(); ++g) {
+      params.push_back(values[g].clone().requires_grad_());
+      param_groups.emplace_back(std::vector<at::Tensor>{params.back()},
+                                std::make_unique<IVONOptions>(groups[g]));
     }
-    IVON optimizer(groups, options());
-    for (int i = 0; i < 2; ++i) {
+    IVON optimizer(param_groups, defaults);
+    for (int i = 0; i < steps; ++i) {
       optimizer.zero_grad();
       {
         auto sample = optimizer.sampled_params();
         const at::NoGradGuard no_grad;
-        for (const at::Tensor& p : params) {
-          p.fill_(0.3 + i);
-          p.mutable_grad() = p.clone();
-        }
+        for (const at::Tensor& p : params) write(p, i);
       }
       optimizer.step();
     }
     if (cuda) {
-      EXPECT_EQ((*host)->launches["ivon_update"], 2 * 3);
+      EXPECT_EQ((*host)->launches["ivon_update"], launches);
     }
     results.push_back(params);
   }
+  return results;
+}
+
+TEST(CudaPasses, MoreGroupsThanALaunchTakes) {
+  std::vector<IVONOptions> groups;
+  std::vector<at::Tensor> values;
+  for (int g = 0; g < 40; ++g) {
+    groups.emplace_back(0.01 * (g + 1));
+    values.push_back(torch::full({10}, 0.1 * g));
+  }
+  const auto results = train_groups(groups, values, options(), /*steps=*/2, /*launches=*/2 * 3,
+                                    [](const at::Tensor& p, int i) {
+                                      p.fill_(0.3 + i);
+                                      p.mutable_grad() = p.clone();
+                                    });
   for (size_t i = 0; i < results[0].size(); ++i) {
     EXPECT_TRUE(same_bits(results[0][i], results[1][i])) << "group " << i;
   }
@@ -192,50 +211,24 @@ TEST(CudaPasses, MoreGroupsThanALaunchTakes) {
 // One group for each option of the update, which differs from the first group in that option only.
 // They share a launch, so an option that the comparison of shared values forgot would be ignored.
 TEST(CudaPasses, GroupsThatDifferInOneOption) {
-  std::vector<ivon_test::OptionRow> rows;
-  for (const auto& row : ivon_test::option_rows()) {
-    if (row.change != nullptr) rows.push_back(row);
+  std::vector<std::string> names = {"the first group"};
+  std::vector<IVONOptions> groups = {ivon_test::group_options()};
+  for (const ivon_test::OptionRow& row : ivon_test::option_rows()) {
+    if (row.change == nullptr) continue;
+    names.push_back(row.name);
+    groups.push_back(ivon_test::group_options());
+    row.change(groups.back());
   }
-  std::vector<std::vector<at::Tensor>> results;
-  for (const bool cuda : {false, true}) {
-    std::optional<OnHost> host;
-    if (cuda) host.emplace();
-    std::vector<at::Tensor> params;
-    std::vector<torch::optim::OptimizerParamGroup> groups;
-    const auto add = [&](const IVONOptions& group) {
-      params.push_back(torch::full({10}, 2.0).requires_grad_());
-      groups.emplace_back(std::vector<at::Tensor>{params.back()},
-                          std::make_unique<IVONOptions>(group));
-    };
-    add(ivon_test::group_options());
-    for (const auto& row : rows) {
-      IVONOptions group = ivon_test::group_options();
-      row.change(group);
-      add(group);
-    }
-    IVON optimizer(groups, ivon_test::group_options());
-    for (int i = 0; i < 3; ++i) {
-      optimizer.zero_grad();
-      {
-        auto sample = optimizer.sampled_params();
-        const at::NoGradGuard no_grad;
-        for (const at::Tensor& p : params) {
-          p.copy_(torch::linspace(1, 3, 10));
-          p.mutable_grad() = torch::linspace(-0.1, 0.7, 10) * (i + 1);
-        }
-      }
-      optimizer.step();
-    }
-    if (cuda) {
-      EXPECT_EQ((*host)->launches["ivon_update"], 3) << "one launch a step";
-    }
-    results.push_back(params);
-  }
+  const std::vector<at::Tensor> values(groups.size(), torch::full({10}, 2.0));
+  const auto results = train_groups(groups, values, ivon_test::group_options(), /*steps=*/3,
+                                    /*launches=*/3, [](const at::Tensor& p, int i) {
+                                      p.copy_(torch::linspace(1, 3, 10));
+                                      p.mutable_grad() = torch::linspace(-0.1, 0.7, 10) * (i + 1);
+                                    });
   for (size_t i = 0; i < results[0].size(); ++i) {
-    const std::string name = i == 0 ? "the first group" : rows[i - 1].name;
-    EXPECT_TRUE(same_bits(results[0][i], results[1][i])) << name;
+    EXPECT_TRUE(same_bits(results[0][i], results[1][i])) << names[i];
     if (i > 0) {
-      EXPECT_FALSE(same_bits(results[0][i], results[0][0])) << name << " has no effect";
+      EXPECT_FALSE(same_bits(results[0][i], results[0][0])) << names[i] << " has no effect";
     }
   }
 }

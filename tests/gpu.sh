@@ -73,7 +73,7 @@ mkdir -p build
 echo "-- torch $torch_version, CUDA $torch_cuda, C++$torch_standard, in $folder"
 flags="-O1 -g"
 if [ "$mode" = host ]; then
-  flags=-O0  # shows that everything builds, in half the time
+  flags=-O0  # enough to show that everything builds and runs
 fi
 cmake -S tests/gpu -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="$flags" \
   -DCMAKE_CXX_STANDARD=$torch_standard -DIVON_ROOT="$PWD" -DIVON_TORCH="$torch" -DIVON_GOOGLETEST="$googletest" \

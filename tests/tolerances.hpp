@@ -20,7 +20,7 @@ inline constexpr double kFusedFloat64 = 0x1p-27;  // times those: 2^-29, with a 
 
 // A user's estimator against its formula in double, three steps, relative: roundings of 2^-53 and
 // 2^-24. theta - m carries a rounding of theta, |theta| / sigma up to 10, and float32 fourth powers
-// of gradients some more. Largest measured: 1e-15 and 4e-7.
+// of gradients some more. Largest measured: 4.9e-16 and 3.5e-7.
 inline constexpr double kOwnEstimatorFloat64 = 1e-13;
 inline constexpr double kOwnEstimatorFloat32 = 1e-5;
 

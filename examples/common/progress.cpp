@@ -36,7 +36,6 @@ Progress::Progress(std::string label, int64_t examples, int64_t epochs, int64_t 
       epoch_(first_epoch),
       terminal_(isatty(STDOUT_FILENO) == 1),
       start_(Clock::now()),
-      epoch_start_(start_),
       last_print_(start_),
       done_epoch_(done),
       loss_sum_(std::move(loss_sum)) {}
@@ -50,15 +49,11 @@ void Progress::update(int64_t count, const at::Tensor& loss) {
   if (since >= (terminal_ ? kTerminalSeconds : kPlainSeconds)) print(false);
 }
 
-double Progress::end_epoch() {
-  print(true);  // and so wait for a GPU
-  const auto now = Clock::now();
-  const double seconds = seconds_between(epoch_start_, now);
+void Progress::end_epoch() {
+  print(true);
   ++epoch_;
-  epoch_start_ = now;
   done_epoch_ = 0;
   loss_sum_ = at::Tensor();
-  return seconds;
 }
 
 double Progress::mean_loss() const {
@@ -73,15 +68,15 @@ double Progress::rate() const {
 
 void Progress::print(bool epoch_end) {
   last_print_ = Clock::now();
-  const double elapsed = std::max(seconds_between(start_, last_print_), 1e-9);
-  const double speed = static_cast<double>(done_run_) / elapsed;
+  const double speed = rate();
   const auto left = static_cast<double>((epochs_ - epoch_) * examples_ - done_epoch_);
   const double loss = mean_loss();
   const bool last = epoch_end && epoch_ + 1 == epochs_;
   const std::string line = fmt::format(
       "{} | epoch {:>2}/{} {:>3}% | loss {:.4f} | {:>6.0f} examples/s | {} {}", label_, epoch_ + 1,
       epochs_, examples_ > 0 ? 100 * done_epoch_ / examples_ : 100, loss, speed,
-      last ? "took" : "ETA", duration(last ? elapsed : left / std::max(speed, 1e-9)));
+      last ? "took" : "ETA",
+      duration(last ? seconds_between(start_, last_print_) : left / std::max(speed, 1e-9)));
   if (terminal_) {
     fmt::print("\r{:<100}{}", line, last ? "\n" : "");
   } else {

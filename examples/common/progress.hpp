@@ -33,8 +33,8 @@ class Progress {
   // Examples per second in this run of the program, 0 before the first.
   double rate() const;
 
-  // Seconds of one epoch: from its first example to its last, progress printing included.
-  double end_epoch();
+  // Prints the epoch's last line and begins the next epoch. Waits for a GPU.
+  void end_epoch();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -44,7 +44,7 @@ class Progress {
   std::string label_;
   int64_t examples_, epochs_, epoch_;
   bool terminal_;
-  Clock::time_point start_, epoch_start_, last_print_;
+  Clock::time_point start_, last_print_;
   int64_t done_run_ = 0, done_epoch_ = 0;  // examples in this run of the program, and epoch
   at::Tensor loss_sum_;  // float64 scalar, over this epoch's examples; undefined: 0
 };

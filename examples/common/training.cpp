@@ -152,13 +152,14 @@ class Loop {
 
 }  // namespace
 
-TrainingPlan make_plan(const CommonSettings& common, const Settings& settings) {
+TrainingPlan make_plan(const CommonSettings& common, const Settings& settings,
+                       const std::vector<std::string>& without) {
   TrainingPlan plan;
   plan.out = common.out;
   plan.seed = common.seed;
   plan.resume = common.resume;
   plan.device = torch::Device(common.device);
-  plan.fingerprint = settings.fingerprint();
+  plan.fingerprint = settings.fingerprint(without);
   return plan;
 }
 

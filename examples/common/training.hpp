@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "common/checkpoint.hpp"
 #include "common/program.hpp"
@@ -35,8 +36,10 @@ struct TrainingPlan {
 };
 
 // A plan with everything that the common settings and the list of all settings give: out, seed,
-// resume, device and fingerprint. The settings must be final, so that the fingerprint is.
-TrainingPlan make_plan(const CommonSettings& common, const Settings& settings);
+// resume, device and fingerprint. The settings must be final, so that the fingerprint is. `without`
+// names settings on which this run does not depend, such as those of another optimizer.
+TrainingPlan make_plan(const CommonSettings& common, const Settings& settings,
+                       const std::vector<std::string>& without = {});
 
 // One optimizer step on the examples with the numbers `rows` (int64, [batch], on plan.device).
 // Returns the mean loss, a scalar on any device.

@@ -45,14 +45,13 @@ struct Context {
 // `others`: the settings of the other optimizer, which this run does not depend on.
 examples::TrainingPlan make_plan(const Context& c, const std::string& name, int64_t seed,
                                  const std::vector<std::string>& others) {
-  examples::TrainingPlan plan = examples::make_plan(c.s.common, c.list);
+  examples::TrainingPlan plan = examples::make_plan(c.s.common, c.list, others);
   plan.name = name;
   plan.examples = c.data.train.size();
   plan.batch = c.s.batch;
   plan.epochs = c.s.epochs;
   plan.warmup = c.s.warmup;
   plan.seed = seed;
-  plan.fingerprint = c.list.fingerprint(others);
   plan.log = &c.log;
   return plan;
 }

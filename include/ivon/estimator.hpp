@@ -20,10 +20,11 @@
 // tensor where kUsesDeviation is false.
 //
 // A user's own estimator needs no registration: ivon::IVON<MyEstimator>. On CPUs the fused passes
-// call its functions for float and double, element by element, which compilers inline and often
-// vectorise; the update costs up to a few times more than with the estimators below. Parameters on
-// CUDA devices and parameters that the fused passes cannot take are updated by tensor expressions.
-// CONTRIBUTING.md tells how an estimator becomes part of the library.
+// call its functions for float and double, element by element. Formulas of + - * / cost about as
+// much as those of the estimators below; functions such as std::sqrt, which compilers do not
+// vectorise, cost more. Parameters on CUDA devices and parameters that the fused passes cannot take
+// are updated by tensor expressions. CONTRIBUTING.md tells how an estimator becomes part of the
+// library.
 #pragma once
 
 #include <ivon/kernels/estimators.hpp>

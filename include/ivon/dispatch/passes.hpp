@@ -143,9 +143,9 @@ void add_fused(const Task& task, Way way, const at::Device& device, TaskList<Tas
 }
 
 /// Runs one pass: the jobs `cuda` on their devices, `by_tensors` as tensor expressions, and `fused`
-/// on the CPU. Everything that can fail, for lack of memory or because a kernel does not compile,
-/// comes first, so that a pass changes all parameters or none. Returns the sum of the results of
-/// `run_block`.
+/// on the CPU. The CUDA jobs compile their kernels and allocate memory before any parameter is
+/// changed, so that a failure there leaves all of them as they were. Returns the sum of the results
+/// of `run_block`.
 template <class Task, class RunBlock>
 int64_t run_pass(std::initializer_list<CudaJob*> cuda,
                  const std::vector<std::function<void()>>& by_tensors, const TaskList<Task>& fused,
