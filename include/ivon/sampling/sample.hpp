@@ -60,9 +60,9 @@ struct ParameterSlot {
   }
 };
 
-/// Allocates room for the next sample of these parameters. If the memory of one of them is not what
-/// it was at the last check, throws where parameters of `refs()` share memory; the room is then
-/// prepared again by the next call.
+/// Allocates the second buffers, which the next sample of these parameters is written to. If the
+/// memory of a parameter has moved since the last call, checks that no two parameters of `refs()`
+/// share memory, and throws c10::Error if two do. After such an error the next call checks again.
 template <class Refs>
 void prepare_buffers(const std::vector<ParameterSlot*>& slots, const Refs& refs) {
   bool moved = false;
