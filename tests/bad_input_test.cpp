@@ -34,7 +34,9 @@ OptimizerParamGroup group(std::vector<torch::Tensor> parameters, IVONOptions gro
 TEST(BadInput, OptionsAtConstruction) {
   EXPECT_EQ(message_of([] { IVON optimizer({parameter({2})}, IVONOptions(0.1)); }),
             "ivon: ess must be > 0, got 0; set it to the number of training examples: "
-            "ivon::IVONOptions(0.1).ess(60'000)");
+            "ivon::IVONOptions::like_adamw(/*lr=*/1e-3, /*ess=*/60'000) trains with AdamW's "
+            "learning rate and loop, "
+            "ivon::IVONOptions(0.1).ess(60'000) with the paper's");
   EXPECT_EQ(message_of([] { IVON optimizer({parameter({2})}, usual_options().lr(-1)); }),
             "ivon: lr must be finite and >= 0, got -1; a good start is 0.1");
   EXPECT_EQ(message_of([] {

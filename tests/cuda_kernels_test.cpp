@@ -122,6 +122,7 @@ TEST(CudaKernels, UpdatesHaveTheProcessorsBits) {
   for (const StatisticFrom from : {StatisticFrom::kTheta, StatisticFrom::kSums}) {
     expect_updates_have_the_processors_bits<ivon::PriceEstimator>(from, coefficients());
     expect_updates_have_the_processors_bits<ivon::PriceEstimator>(from, clipped_coefficients());
+    expect_updates_have_the_processors_bits<ivon::PriceEstimator>(from, damped_coefficients());
     expect_updates_have_the_processors_bits<ivon::GradSquaredEstimator>(from, coefficients());
   }
 }

@@ -128,6 +128,8 @@ TEST(Dispatch, FusedAndTensorRoutesAgree) {
     }
     expect_routes_agree<ivon::PriceEstimator>(options().hess_clip(2).clip_radius(0.5).debias(false),
                                               dtype);
+    expect_routes_agree<ivon::PriceEstimator>(
+        options().damping(3).noise_max(0.02).decoupled_weight_decay(0.1), dtype);
   }
 }
 

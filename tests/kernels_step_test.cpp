@@ -41,12 +41,17 @@ struct Parameter {
 };
 
 template <class Estimator>
-void expect_same_bits(int64_t count, StatisticFrom from) {
+void expect_same_bits(int64_t count, StatisticFrom from, bool damped = false) {
   const PosteriorScale scale(1e3, 1e-2, 0.5);
   const Drawing drawn{{11, 5, NoiseDomain::kTraining, 3}, scale};
   const Drawing next{{11, 6, NoiseDomain::kTraining, 3}, scale};
-  const UpdateCoefficients coefficients{scale, 0.9,  1 - 0.9, 1e-3, 2.0,
-                                        -2.0,  10.0, 0.05,    0.5,  -0.5};
+  UpdateCoefficients coefficients{scale, 0.9, 1 - 0.9, 1e-3,           2.0, -2.0, 10.0,
+                                  0.05,  0.5, -0.5,    1 - 1e-2 * 0.5, 0.0, 0.0,  0.0};
+  if (damped) {
+    coefficients.smallest_hess = 1e-3;
+    coefficients.square_weight = 4e-3;
+    coefficients.kept_square = 1 - 1e-3;
+  }
   const auto tasks = [&](Parameter& p) {
     return std::make_pair(UpdateTask{p.arrays(), p.g.data(), p.theta.data(), p.gradient.data(),
                                      nullptr, nullptr, 1, from, drawn, coefficients},
@@ -73,6 +78,7 @@ TEST(KernelsStep, SameBitsAsTheTwoPasses) {
     expect_same_bits<ivon::PriceEstimator>(count, StatisticFrom::kTheta);
     expect_same_bits<ivon::GradSquaredEstimator>(count, StatisticFrom::kTheta);
     expect_same_bits<ivon::PriceEstimator>(count, StatisticFrom::kNoise);
+    expect_same_bits<ivon::PriceEstimator>(count, StatisticFrom::kTheta, /*damped=*/true);
   }
 }
 

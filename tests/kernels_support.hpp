@@ -353,18 +353,29 @@ template <class Estimator>
 Expected expected_update(double m, double h, double g, double average, double gradient,
                          const UpdateCoefficients& c) {
   const double delta = c.scale.weight_decay;
-  h = std::max(h, c.scale.hess_floor);
-  const double hhat = c.scale.ess * (kIsPrice<Estimator> ? (h + delta) * average : average);
-  const double bound = c.hess_clip * (h + delta);
-  const double change = std::min(std::max(hhat - h, -bound), bound);
+  const double drawn_h = std::max(h, c.scale.hess_floor);
+  const double s = drawn_h + delta;
+  const double hhat = c.scale.ess * (kIsPrice<Estimator> ? s * average : average);
   Expected result;
-  result.hess =
-      std::max(h + c.one_minus_beta2 * change +
-                   0.5 * c.one_minus_beta2 * c.one_minus_beta2 * change * change / (h + delta),
-               c.scale.hess_floor);
+  if (is_damped(c)) {
+    h = std::max(h, c.smallest_hess);
+    const double square = c.kept_square * h * h + c.square_weight * gradient * gradient;
+    const double change = c.one_minus_beta2 * h * hhat;
+    result.hess =
+        std::max(std::sqrt(square + std::min(std::max(change, -0.75 * square), 3 * square)),
+                 c.smallest_hess);
+  } else {
+    h = drawn_h;
+    const double bound = c.hess_clip * s;
+    const double change = std::min(std::max(hhat - h, -bound), bound);
+    result.hess = std::max(h + c.one_minus_beta2 * change +
+                               0.5 * c.one_minus_beta2 * c.one_minus_beta2 * change * change / s,
+                           c.scale.hess_floor);
+  }
   result.momentum = c.beta1 * g + (1 - c.beta1) * gradient;
   const double direction = (result.momentum * c.debias + delta * m) / (result.hess + delta);
-  result.mean = m - c.step_size * std::min(std::max(direction, -c.clip_radius), c.clip_radius);
+  result.mean =
+      c.kept_mean * m - c.step_size * std::min(std::max(direction, -c.clip_radius), c.clip_radius);
   return result;
 }
 
@@ -391,7 +402,19 @@ inline double shown_rounding(Dtype dtype, double size) {
 
 inline const PosteriorScale kScale(1e3, 1e-2, 0.5);
 inline UpdateCoefficients coefficients(double beta2 = 0.999) {
-  return {kScale, 0.9, 1 - 0.9, 1 - beta2, kInf, -kInf, 1 / (1 - 0.9), 0.05, kInf, -kInf};
+  UpdateCoefficients c{};
+  c.scale = kScale;
+  c.beta1 = 0.9;
+  c.one_minus_beta1 = 1 - 0.9;
+  c.one_minus_beta2 = 1 - beta2;
+  c.hess_clip = kInf;
+  c.minus_hess_clip = -kInf;
+  c.debias = 1 / (1 - 0.9);
+  c.step_size = 0.05;
+  c.clip_radius = kInf;
+  c.minus_clip_radius = -kInf;
+  c.kept_mean = 1;
+  return c;
 }
 inline UpdateCoefficients clipped_coefficients() {
   UpdateCoefficients c = coefficients();
@@ -399,6 +422,20 @@ inline UpdateCoefficients clipped_coefficients() {
   c.minus_hess_clip = -3;
   c.clip_radius = 0.5;
   c.minus_clip_radius = -0.5;
+  return c;
+}
+/// With damping, decoupled weight decay and a bound on the noise that some elements reach. The
+/// Hessian estimate reaches its bounds in some elements.
+inline UpdateCoefficients damped_coefficients() {
+  UpdateCoefficients c = clipped_coefficients();
+  const double rate = 0.2, damping = 2;
+  c.scale.hess_floor = 0.3;
+  c.one_minus_beta2 = rate;
+  c.square_weight = damping * damping * rate;
+  c.kept_square = 1 - rate;
+  c.smallest_hess = 0.2;
+  c.step_size = 1e-2 * damping;
+  c.kept_mean = 1 - 1e-2 * 0.5;
   return c;
 }
 

@@ -35,13 +35,14 @@ TEST(Kernels, SampleFollowsTheFormula) {
 // What the update reads, element by element: the averages of statistic and gradient.
 template <class Estimator>
 double expected_average(const std::array<std::vector<double>, kArrays>& old, size_t i,
-                        StatisticFrom from, double samples, const std::vector<double>& noise) {
+                        StatisticFrom from, double samples, const std::vector<double>& noise,
+                        const PosteriorScale& scale) {
   if (from == StatisticFrom::kSums) return old[kStatisticSum][i] / samples;
   const double gradient = old[kGradient][i];
   if (!kIsPrice<Estimator>) return gradient * gradient;
   const double deviation = from == StatisticFrom::kTheta
                                ? old[kTheta][i] - old[kMean][i]
-                               : noise[i] * sigma_of(old[kHess][i], kScale);
+                               : noise[i] * sigma_of(old[kHess][i], scale);
   return deviation * gradient;
 }
 
@@ -63,12 +64,15 @@ void expect_update_follows_the_formula(const UpdateCoefficients& c) {
           const double m = old[kMean][i], h = old[kHess][i], g = old[kMomentum][i];
           const double gradient =
               from == StatisticFrom::kSums ? old[kGradientSum][i] / samples : old[kGradient][i];
-          const double average = expected_average<Estimator>(old, i, from, samples, noise);
+          const double average = expected_average<Estimator>(old, i, from, samples, noise, c.scale);
           const Expected e = expected_update<Estimator>(m, h, g, average, gradient, c);
-          const double s = h + c.scale.weight_decay;
+          const double s = std::max(h, c.scale.hess_floor) + c.scale.weight_decay;
           const double hhat = c.scale.ess * average * (kIsPrice<Estimator> ? s : 1.0);
           const double u = c.one_minus_beta2 * std::min(std::abs(hhat - h), c.hess_clip * s);
-          const double hess_size = h + u * (1 + u / s);
+          // With damping, what is summed is e.hess^2, whose relative error e.hess halves.
+          const double hess_size =
+              is_damped(c) ? 4 * e.hess + std::sqrt(c.square_weight) * std::abs(gradient) + h
+                           : h + u * (1 + u / s);
           ASSERT_NEAR(p.get(kHess, at), e.hess, tolerance::kHessRoundings * eps * hess_size);
           ASSERT_NEAR(p.get(kMomentum, at), e.momentum,
                       tolerance::kMomentumRoundings * eps * (std::abs(g) + std::abs(gradient)));
@@ -93,6 +97,10 @@ TEST(Kernels, UpdateFollowsTheFormulaPrice) {
 TEST(Kernels, UpdateFollowsTheFormulaGradSquared) {
   expect_update_follows_the_formula<ivon::GradSquaredEstimator>(coefficients());
 }
+TEST(Kernels, UpdateFollowsTheFormulaDamped) {
+  expect_update_follows_the_formula<ivon::PriceEstimator>(damped_coefficients());
+  expect_update_follows_the_formula<ivon::GradSquaredEstimator>(damped_coefficients());
+}
 TEST(Kernels, UpdateFollowsTheFormulaClipped) {
   expect_update_follows_the_formula<ivon::PriceEstimator>(clipped_coefficients());
 }
@@ -111,7 +119,7 @@ void expect_sums_follow_the_formula() {
         const double bound = tolerance::kSumRoundings * rounding(dtype);
         for (size_t i = 0; i < kCount; ++i) {
           const auto at = static_cast<int64_t>(i);
-          const double average = expected_average<Estimator>(old, i, from, 1, noise);
+          const double average = expected_average<Estimator>(old, i, from, 1, noise, kScale);
           ASSERT_EQ(first[kGradientSum][i], old[kGradient][i]) << where(isa, dtype, at);
           ASSERT_EQ(p.get(kGradientSum, at), 2 * old[kGradient][i]) << where(isa, dtype, at);
           ASSERT_NEAR(first[kStatisticSum][i], average, bound * std::abs(average))

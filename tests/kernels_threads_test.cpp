@@ -30,16 +30,17 @@ std::vector<std::vector<float>> train(int64_t threads) {
   for (uint64_t draw = 0; draw < 3; ++draw) {
     const SampleTask sample{arrays, theta.data(), {{7, draw, NoiseDomain::kTraining, 0}, scale}};
     const SampleTask next{arrays, theta.data(), {{7, draw + 9, NoiseDomain::kTraining, 0}, scale}};
-    const UpdateTask update{arrays,
-                            g.data(),
-                            theta.data(),
-                            gradient.data(),
-                            nullptr,
-                            nullptr,
-                            1,
-                            StatisticFrom::kTheta,
-                            sample.drawing,
-                            {scale, 0.9, 1 - 0.9, 1e-3, 1e3, -1e3, 1.0, 0.05, 1e3, -1e3}};
+    const UpdateTask update{
+        arrays,
+        g.data(),
+        theta.data(),
+        gradient.data(),
+        nullptr,
+        nullptr,
+        1,
+        StatisticFrom::kTheta,
+        sample.drawing,
+        {scale, 0.9, 1 - 0.9, 1e-3, 1e3, -1e3, 1.0, 0.05, 1e3, -1e3, 1.0, 0.0, 0.0, 0.0}};
     const Isa isa = current_isa();
     on_threads([&](int64_t block) { sample_block(isa, sample, block); });
     on_threads(

@@ -38,6 +38,11 @@ inline std::vector<OptionRow> option_rows() {
           {"weight_decay", 1e-4, [](IVONOptions& o) { o.weight_decay(0.1); }},
           {"clip_radius", kInf, [](IVONOptions& o) { o.clip_radius(0.1); }},
           {"hess_clip", kInf, [](IVONOptions& o) { o.hess_clip(0.1); }},
+          {"damping", 0.0, [](IVONOptions& o) { o.damping(2); }},
+          // It has an effect with damping and a small gradient only.
+          {"eps", 1e-8, [](IVONOptions& o) { o.damping(2).eps(100); }},
+          {"noise_max", kInf, [](IVONOptions& o) { o.noise_max(1e-3); }},
+          {"decoupled_weight_decay", 0.0, [](IVONOptions& o) { o.decoupled_weight_decay(0.1); }},
           {"debias", true, [](IVONOptions& o) { o.debias(false); }},
           {"rescale_lr", true, [](IVONOptions& o) { o.rescale_lr(false); }},
           {"mc_samples", int64_t{1}, nullptr},

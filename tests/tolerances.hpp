@@ -24,6 +24,13 @@ inline constexpr double kFusedFloat64 = 0x1p-27;  // times those: 2^-29, with a 
 inline constexpr double kOwnEstimatorFloat64 = 1e-13;
 inline constexpr double kOwnEstimatorFloat32 = 1e-5;
 
+// The damped Hessian against an independent program, 25 steps, relative.
+inline constexpr double kDampedFloat64 = 1e-12;
+inline constexpr double kDampedFloat32 = 2e-5;
+
+// Damped and without noise against torch::optim::AdamW in float64, 40 steps, relative.
+inline constexpr double kAdamW = 1e-11;
+
 // Learning rates against Python's, absolute and relative: its schedulers multiply step by step,
 // ours have a closed form.
 inline constexpr double kSchedule = 1e-14;

@@ -19,7 +19,17 @@ namespace {
 using Parameters = std::vector<torch::Tensor>;
 using OptimizerPtr = std::unique_ptr<torch::optim::Optimizer>;
 
+torch::optim::AdamWOptions adamw_options(const OptimizerSettings& s) {
+  return torch::optim::AdamWOptions(s.lr).betas({s.beta1, s.beta2}).weight_decay(s.weight_decay);
+}
+
 OptimizerPtr make_ivon(const OptimizerSettings& s, Parameters parameters) {
+  return std::make_unique<ivon::IVON<>>(
+      std::move(parameters),
+      ivon::IVONOptions::like_adamw(adamw_options(s), s.ess).sample_on_step(s.sample_on_step));
+}
+
+OptimizerPtr make_ivon_paper(const OptimizerSettings& s, Parameters parameters) {
   return std::make_unique<ivon::IVON<>>(std::move(parameters),
                                         ivon::IVONOptions(s.lr)
                                             .ess(s.ess)
@@ -32,9 +42,7 @@ OptimizerPtr make_ivon(const OptimizerSettings& s, Parameters parameters) {
 }
 
 OptimizerPtr make_adamw(const OptimizerSettings& s, Parameters parameters) {
-  return std::make_unique<torch::optim::AdamW>(
-      std::move(parameters),
-      torch::optim::AdamWOptions(s.lr).betas({s.beta1, s.beta2}).weight_decay(s.weight_decay));
+  return std::make_unique<torch::optim::AdamW>(std::move(parameters), adamw_options(s));
 }
 
 OptimizerPtr make_sgd(const OptimizerSettings& s, Parameters parameters) {
@@ -58,12 +66,19 @@ OptimizerSettings usual(const std::string& name, double lr, double weight_decay,
   return s;
 }
 
+OptimizerSettings usual_ivon() {
+  OptimizerSettings s = usual("ivon", 1e-3, 1e-2, 0.999);
+  s.sample_on_step = true;
+  return s;
+}
+
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = {
-      {usual("ivon", 0.1, 1e-4, 0.99999),
+      {usual_ivon(), {"lr", "ess", "beta1", "beta2", "weight-decay", "sample-on-step"}, make_ivon},
+      {usual("ivon-paper", 0.1, 1e-4, 0.99999),
        {"lr", "ess", "hess-init", "beta1", "beta2", "weight-decay", "clip-radius",
         "sample-on-step"},
-       make_ivon},
+       make_ivon_paper},
       {usual("adamw", 1e-3, 1e-2, 0.999), {"lr", "beta1", "beta2", "weight-decay"}, make_adamw},
       {usual("sgd", 0.1, 1e-4, 0.999), {"lr", "beta1", "weight-decay"}, make_sgd},
   };

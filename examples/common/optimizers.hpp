@@ -17,14 +17,15 @@ namespace examples {
 
 // Each optimizer reads those that it has and ignores the others.
 struct OptimizerSettings {
-  std::string name;         // "ivon", "adamw" or "sgd"
+  // "ivon" (with AdamW's numbers), "ivon-paper" (the paper's parametrisation), "adamw" or "sgd"
+  std::string name;
   double lr = 0.1;          // >= 0
-  double weight_decay = 0;  // >= 0; AdamW: decoupled; IVON and SGD: added to the gradient
+  double weight_decay = 0;  // >= 0; ivon, AdamW: decoupled; ivon-paper, SGD: added to the gradient
   double beta1 = 0.9;       // [0, 1): decay of the momentum (SGD: the momentum)
-  double beta2 = 0.999;     // [0, 1): decay of AdamW's squared gradient, of IVON's Hessian
+  double beta2 = 0.999;     // [0, 1): decay of the squared gradient; ivon-paper: of the Hessian
   double ess = 0;           // IVON: effective sample size, > 0; usually the training examples
-  double hess_init = 1;     // IVON: initial Hessian, > 0
-  double clip_radius = std::numeric_limits<double>::infinity();  // IVON: bound on a step, > 0
+  double hess_init = 1;     // ivon-paper: initial Hessian, > 0
+  double clip_radius = std::numeric_limits<double>::infinity();  // ivon-paper: bound on a step
   bool sample_on_step = false;                                   // IVON: step() draws a sample
 };
 

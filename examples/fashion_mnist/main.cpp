@@ -2,12 +2,13 @@
 // Fashion-MNIST with AdamW and with IVON: accuracy, likelihood and calibration side by side.
 //
 // Purpose  the same small convolutional network, the same batches, trained once with AdamW and once
-//          with IVON; then AdamW's prediction, IVON's at the posterior mean, and IVON's averaged
-//          over samples of the weights are scored on the test set.
+//          with IVON and AdamW's numbers; then AdamW's prediction, IVON's at the posterior mean,
+//          and IVON's averaged over samples of the weights are scored on the test set.
 // Data     Fashion-MNIST's four IDX files (Debian: dataset-fashion-mnist); --data names another
 //          folder
 // Command  fashion_mnist              one seed, minutes on two cores
-//          fashion_mnist --seeds 3    the table of the README
+//          fashion_mnist --paper      trains with the paper's parametrisation as well
+//          fashion_mnist --paper --seeds 3    the table of the README
 //          fashion_mnist --smoke      seconds, on a few examples: only shows that everything runs
 // Output   a table; reliability.png, uncertainty.png (gnuplot) and results.json in --out.
 //          The last lines of a real run stand in this folder's README.
@@ -42,9 +43,22 @@ struct Context {
   examples::RunLog& log;
 };
 
-// `others`: the settings of the other optimizer, which this run does not depend on.
+// The settings of an optimizer as the command line names them.
+struct Named {
+  const examples::OptimizerSettings& settings;
+  std::string prefix;
+};
+
+// A run does not depend on the settings of the other optimizers.
 examples::TrainingPlan make_plan(const Context& c, const std::string& name, int64_t seed,
-                                 const std::vector<std::string>& others) {
+                                 const std::string& own_prefix) {
+  std::vector<std::string> others;
+  for (const Named& o :
+       {Named{c.s.ivon, ""}, Named{c.s.adamw, "adamw-"}, Named{c.s.ivon_paper, "paper-"}}) {
+    if (o.prefix == own_prefix) continue;
+    const auto names = examples::optimizer_setting_names(o.settings, o.prefix);
+    others.insert(others.end(), names.begin(), names.end());
+  }
   examples::TrainingPlan plan = examples::make_plan(c.s.common, c.list, others);
   plan.name = name;
   plan.examples = c.data.train.size();
@@ -68,7 +82,7 @@ ConvNet make_model(const Context& c, int64_t seed) {
 void run_adamw(Method& adamw, const Context& c, int64_t seed) {
   ConvNet model = make_model(c, seed);
   const auto optimizer = examples::make_optimizer(c.s.adamw, model->parameters());
-  const auto plan = make_plan(c, "AdamW", seed, examples::optimizer_setting_names(c.s.ivon));
+  const auto plan = make_plan(c, "AdamW", seed, "adamw-");
   const auto end = examples::train(*model, *optimizer, plan,
                                    plain_step(model, *optimizer, c.data.train, c.s.common.bf16));
   adamw.seconds_per_epoch.push_back(end.seconds / static_cast<double>(c.s.epochs));
@@ -76,17 +90,17 @@ void run_adamw(Method& adamw, const Context& c, int64_t seed) {
   adamw.probs.push_back(examples::predict(forward, c.data.test.inputs));
 }
 
-void run_ivon(Method& mean, Method& averaged, const Context& c, int64_t seed) {
+void run_ivon(Method& mean, Method& averaged, const Context& c, const Named& named,
+              const std::string& name, int64_t seed) {
   ConvNet model = make_model(c, seed);
-  const auto made = examples::make_optimizer(c.s.ivon, model->parameters());
+  const auto made = examples::make_optimizer(named.settings, model->parameters());
   ivon::IVON<>& optimizer = *examples::as_ivon(*made);
-  const auto plan =
-      make_plan(c, "IVON", seed, examples::optimizer_setting_names(c.s.adamw, "adamw-"));
+  const auto plan = make_plan(c, name, seed, named.prefix);
   const bool bf16 = c.s.common.bf16;
-  const auto end =
-      examples::train(*model, optimizer, plan,
-                      c.s.ivon.sample_on_step ? plain_step(model, optimizer, c.data.train, bf16)
-                                              : ivon_step(model, optimizer, c.data.train, bf16));
+  const auto end = examples::train(*model, optimizer, plan,
+                                   named.settings.sample_on_step
+                                       ? plain_step(model, optimizer, c.data.train, bf16)
+                                       : ivon_step(model, optimizer, c.data.train, bf16));
   optimizer.eval();  // the posterior mean, also after the step without a scope
   const auto forward = [&](const torch::Tensor& x) { return logits(model, x, bf16); };
   for (Method* m : {&mean, &averaged}) {
@@ -99,9 +113,13 @@ void run_ivon(Method& mean, Method& averaged, const Context& c, int64_t seed) {
 
 void run(Settings& s, const examples::Settings& list) {
   const Data data = load(s.data, s.train_limit, s.test_limit);
-  if (s.ivon.ess == 0) s.ivon.ess = static_cast<double>(data.train.size());
-  // An optimizer refuses bad options: now, not after the other has trained for minutes.
-  for (const auto& o : {s.adamw, s.ivon}) examples::make_optimizer(o, ConvNet()->parameters());
+  for (auto* o : {&s.ivon, &s.ivon_paper}) {
+    if (o->ess == 0) o->ess = static_cast<double>(data.train.size());
+  }
+  // An optimizer refuses bad options: now, not after the others have trained for minutes.
+  for (const auto& o : {s.adamw, s.ivon, s.ivon_paper}) {
+    examples::make_optimizer(o, ConvNet()->parameters());
+  }
   examples::RunLog log(s.common.out, s.common.resume);
   fmt::print(
       "Fashion-MNIST: {} training and {} test images; {} epochs, batch {}, {}, {}{} threads\n",
@@ -112,11 +130,20 @@ void run(Settings& s, const examples::Settings& list) {
       Method("AdamW", "adamw", examples::kOrange),
       Method("IVON at the mean", "ivon_mean", examples::kSky),
       Method(fmt::format("IVON, {} samples", s.common.samples), "ivon_averaged", examples::kBlue)};
+  if (s.paper) {
+    methods.emplace_back("paper's IVON at the mean", "ivon_paper_mean", examples::kGreen);
+    methods.emplace_back(fmt::format("paper's IVON, {} samples", s.common.samples),
+                         "ivon_paper_averaged", examples::kPurple);
+  }
   const Data there = data.to(torch::Device(s.common.device));
   const Context context{s, list, there, log};
   for (int64_t i = 0; i < s.common.seeds; ++i) {
     run_adamw(methods[0], context, s.common.seed + i);
-    run_ivon(methods[1], methods[2], context, s.common.seed + i);
+    run_ivon(methods[1], methods[2], context, {s.ivon, ""}, "IVON", s.common.seed + i);
+    if (s.paper) {
+      run_ivon(methods[3], methods[4], context, {s.ivon_paper, "paper-"}, "paper's IVON",
+               s.common.seed + i);
+    }
     for (Method& m : methods) {
       m.scores.push_back(examples::score(m.probs.back(), data.test.targets));
     }

@@ -13,7 +13,9 @@ namespace fashion_mnist {
 struct Settings {
   examples::CommonSettings common;
   examples::OptimizerSettings adamw = examples::optimizer_settings("adamw");
-  examples::OptimizerSettings ivon = examples::optimizer_settings("ivon");
+  examples::OptimizerSettings ivon = examples::optimizer_settings("ivon");  // AdamW's numbers
+  examples::OptimizerSettings ivon_paper = examples::optimizer_settings("ivon-paper");
+  bool paper = false;  // trains with ivon_paper as well
   std::string data = "/usr/share/datasets/fashion-mnist";
   int64_t epochs = 12;
   int64_t batch = 100;
@@ -23,10 +25,10 @@ struct Settings {
 
   Settings() {
     common.out = "fashion_mnist_results";
-    ivon.lr = 0.3;
-    ivon.hess_init = 0.05;
-    ivon.beta2 = 0.9999;
-    ivon.weight_decay = 2e-4;
+    ivon_paper.lr = 0.3;
+    ivon_paper.hess_init = 0.05;
+    ivon_paper.beta2 = 0.9999;
+    ivon_paper.weight_decay = 2e-4;
   }
 };
 
@@ -46,6 +48,8 @@ inline void add_settings(examples::Settings& list, Settings& s) {
            limit);
   examples::add_optimizer(list, s.ivon);
   examples::add_optimizer(list, s.adamw, "adamw-");
+  list.add("paper", s.paper, "trains with the paper's parametrisation as well", Effect::kOther);
+  examples::add_optimizer(list, s.ivon_paper, "paper-");
 }
 
 // Seconds instead of minutes.
@@ -54,7 +58,9 @@ inline void make_smoke(Settings& s) {
   s.common.samples = 4;
   s.train_limit = 2000;
   s.test_limit = 1000;
-  s.ivon.ess = 60'000;  // of the whole set: 2,000 would drown 40 steps in noise
+  s.ivon.ess = 60'000;        // of the whole set
+  s.ivon_paper.ess = 60'000;  // 2,000 would drown 40 steps in noise
+  s.paper = true;
 }
 
 }  // namespace fashion_mnist

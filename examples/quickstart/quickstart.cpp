@@ -13,15 +13,14 @@ int main() {
   torch::nn::Sequential model(torch::nn::Linear(2, 32), torch::nn::Tanh(),
                               torch::nn::Linear(32, 2));
 
-  ivon::IVON optimizer(model->parameters(), ivon::IVONOptions(/*lr=*/0.1).ess(1000).beta2(0.999));
+  ivon::IVON optimizer(model->parameters(),
+                       ivon::IVONOptions::like_adamw(/*lr=*/1e-2, /*ess=*/1000));
   for (int step = 0; step < 3000; ++step) {
     optimizer.zero_grad();
-    {
-      auto sample = optimizer.sampled_params();  // the model holds weights drawn from the posterior
-      torch::cross_entropy_loss(model->forward(x), inside).backward();
-    }  // the model holds the posterior mean again
-    optimizer.step();
+    torch::cross_entropy_loss(model->forward(x), inside).backward();
+    optimizer.step();  // AdamW's step; then the model holds weights drawn from the posterior
   }
+  optimizer.eval();  // the model holds the posterior mean
 
   const auto points = torch::tensor({{0.0, 0.0}, {1.0, 0.0}, {2.0, 0.0}}).to(torch::kFloat);
   const auto p = ivon::predict(

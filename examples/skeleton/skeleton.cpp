@@ -57,16 +57,12 @@ void run(Settings& s, const examples::Settings& list) {
   examples::train(*model, optimizer, plan, [&](const torch::Tensor& rows) {
     const auto [inputs, targets] = train.batch(rows);
     optimizer.zero_grad();
-    torch::Tensor loss;
-    {
-      auto sample = optimizer.sampled_params();  // weights drawn from the posterior
-      loss = torch::cross_entropy_loss(model->forward(inputs), targets);
-      loss.backward();
-    }  // the posterior mean again
-    optimizer.step();
+    auto loss = torch::cross_entropy_loss(model->forward(inputs), targets);
+    loss.backward();
+    optimizer.step();  // also draws the weights for the next step from the posterior
     return loss;
   });
-  optimizer.eval();  // the posterior mean, also with --sample-on-step
+  optimizer.eval();  // the posterior mean
 
   const auto logits = [&](const torch::Tensor& x) { return model->forward(x); };
   const auto inputs = test.inputs.to(device);
@@ -86,8 +82,7 @@ int main(int argc, char** argv) {
   Settings s;
   s.common.out = "skeleton_results";
   s.common.threads = 1;  // tensors this small gain nothing from more
-  s.optimizer.beta2 = 0.999;
-  s.optimizer.hess_init = 0.1;
+  s.optimizer.lr = 3e-3;
   const auto add_settings = [&](examples::Settings& list) {
     list.add("epochs", s.epochs, "passes over the data", examples::Effect::kTraining);
     list.add("batch", s.batch, "examples per step", examples::Effect::kTraining);

@@ -2,7 +2,9 @@
 // ivon: Improved Variational Online Newton for LibTorch. Includes the whole public interface.
 #pragma once
 
+#include <ivon/adamw_state.hpp>   // IWYU pragma: export
 #include <ivon/cuda_backend.hpp>  // IWYU pragma: export
+#include <ivon/diagnostics.hpp>
 #include <ivon/estimator.hpp>
 #include <ivon/optimizer.hpp>
 #include <ivon/options.hpp>

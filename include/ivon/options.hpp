@@ -4,9 +4,12 @@
 #pragma once
 
 #include <c10/util/Exception.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
 #include <torch/optim/optimizer.h>
 #include <torch/serialize/archive.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <ivon/values/archive_values.hpp>
@@ -14,6 +17,7 @@
 #include <ivon/values/options_prefix.hpp>
 #include <ivon/version.hpp>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -36,6 +40,21 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   /// Sets the learning rate, as lr(value) does. The conversion is implicit, as for every LibTorch
   /// optimizer.
   IVONOptions(double learning_rate) { lr(learning_rate); }  // NOLINT(google-explicit-constructor)
+
+  /// Returns options with which IVON trains as torch::optim::AdamW does with this learning rate and
+  /// its other defaults, in AdamW's own training loop: `sample_on_step` is on. lr stays in AdamW's
+  /// units, so set_lr() and schedulers keep AdamW's numbers. `ess` > 0 is the number of training
+  /// examples or tokens; docs/migration_from_adamw.md says what to give where there is no data set.
+  ///
+  /// The Hessian is damped so that a step is AdamW's (docs/algorithm.md, "Damping"). How much it is
+  /// damped depends on `ess`, so that the noise drowns the weights for no `ess`.
+  static inline IVONOptions like_adamw(double lr, double ess);
+  /// The same with the lr, betas, eps and decoupled weight decay of `adamw`. Throws c10::Error if
+  /// amsgrad is set.
+  static inline IVONOptions like_adamw(const torch::optim::AdamWOptions& adamw, double ess);
+  /// The same with the lr, betas, eps and weight decay of `adam`. The weight decay is coupled, as
+  /// Adam's: it becomes the prior's precision, `weight_decay`. Throws c10::Error if amsgrad is set.
+  static inline IVONOptions like_adamw(const torch::optim::AdamOptions& adam, double ess);
 
 // These are the accessors that LibTorch's TORCH_ARG makes: one returns the value, one returns a
 // reference, and one sets the value and can be chained. Each option remembers whether it was set,
@@ -124,8 +143,8 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   /// Reads all options from the archive; afterwards all of them count as set. Does not check
   /// ranges.
   ///
-  /// Throws c10::Error if an option is missing or has another type. An archive without
-  /// `capturable`, which is younger than the first archives, is accepted.
+  /// Throws c10::Error if an option is missing or has another type. Options that are younger than
+  /// the first archives may be missing; they keep their defaults.
   inline void serialize(torch::serialize::InputArchive& archive) override;
   /// Writes the value of every option under its name.
   inline void serialize(torch::serialize::OutputArchive& archive) const override;
@@ -160,6 +179,15 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
   bool beta1_set_ = false;
   bool beta2_set_ = false;
 
+  // Returns whether archives may lack the option, because it is younger than the first archives.
+  static bool may_be_absent(std::string_view name) {
+    for (const std::string_view younger :
+         {"capturable", "damping", "eps", "noise_max", "decoupled_weight_decay"}) {
+      if (name == younger) return true;
+    }
+    return false;
+  }
+
   // Goes through all options: calls visitor(name, a's value, b's value, a's mark, b's mark), where
   // the mark says whether the option was set.
   template <class First, class Second, class Visitor>
@@ -173,6 +201,41 @@ class IVONOptions : public torch::optim::OptimizerCloneableOptions<IVONOptions> 
 #undef IVON_OPTION
   }
 };
+
+inline IVONOptions IVONOptions::like_adamw(double lr, double ess) {
+  return like_adamw(torch::optim::AdamWOptions(lr), ess);
+}
+
+inline IVONOptions IVONOptions::like_adamw(const torch::optim::AdamWOptions& adamw, double ess) {
+  const torch::optim::AdamOptions others = torch::optim::AdamOptions(adamw.lr())
+                                               .betas(adamw.betas())
+                                               .eps(adamw.eps())
+                                               .weight_decay(0)
+                                               .amsgrad(adamw.amsgrad());
+  return like_adamw(others, ess).decoupled_weight_decay(adamw.weight_decay());
+}
+
+inline IVONOptions IVONOptions::like_adamw(const torch::optim::AdamOptions& adam, double ess) {
+  TORCH_CHECK(!adam.amsgrad(), "ivon: like_adamw() has no amsgrad; set amsgrad(false)");
+  // docs/tuning.md tells how these numbers were found.
+  constexpr double kDamping = 8e3;        // over 1 / sqrt(ess)
+  constexpr double kLeastDamping = 5e-6;  // over ess
+  constexpr double kLargestNoise = 0.03;  // standard deviation
+  constexpr double kFirstNoise = 1e-3;    // the same, before the first gradient
+  constexpr double kLargestStep = 10;     // in learning rates
+  const double damping = std::max(kDamping / std::sqrt(ess), kLeastDamping * ess);
+  return IVONOptions(adam.lr())
+      .ess(ess)
+      .betas(adam.betas())
+      .eps(adam.eps())
+      .weight_decay(adam.weight_decay())
+      .decoupled_weight_decay(0)
+      .damping(damping)
+      .clip_radius(kLargestStep / damping)
+      .noise_max(kLargestNoise)
+      .hess_init(1 / (ess * kFirstNoise * kFirstNoise))
+      .sample_on_step(true);
+}
 
 inline void IVONOptions::inherit(const IVONOptions& defaults) {
   IVONOptions inherited = defaults;
@@ -198,8 +261,9 @@ inline void IVONOptions::validate(const std::string& where) const {
         "a good start is 0.1");
   TORCH_CHECK(ess_ != 0, "ivon: ", where,
               "ess must be > 0, got 0; set it to the number of training examples: "
-              "ivon::IVONOptions(",
-              get_lr(), ").ess(60'000)");
+              "ivon::IVONOptions::like_adamw(/*lr=*/1e-3, /*ess=*/60'000) trains with AdamW's "
+              "learning rate and loop, ivon::IVONOptions(",
+              get_lr(), ").ess(60'000) with the paper's");
   check(ess_ != kInfinity, "ess", "must be finite", ess_,
         "set it to the number of training examples");
   check(beta1() >= 0 && beta1() < 1, "beta1", "must be in [0, 1)", beta1(),
@@ -229,8 +293,8 @@ inline void IVONOptions::serialize(torch::serialize::InputArchive& archive) {
     using Value = std::decay_t<decltype(value)>;
     c10::IValue stored;
     if (!archive.try_read(name, stored)) {
-      const bool later = std::string_view(name) == "capturable";  // the first archives lack it
-      TORCH_CHECK(later, "ivon: the archive has no option '", name, "'; it is damaged");
+      TORCH_CHECK(may_be_absent(name), "ivon: the archive has no option '", name,
+                  "'; it is damaged");
       return;
     }
     value = detail::value_of<Value>(stored, name);
@@ -254,19 +318,25 @@ inline void IVONOptions::write_list(torch::serialize::OutputArchive& archive,
 
 inline std::vector<IVONOptions> IVONOptions::read_list(torch::serialize::InputArchive& archive,
                                                        size_t count) {
-  std::vector<c10::List<c10::IValue>> lists;  // one for each option
+  std::vector<std::optional<c10::List<c10::IValue>>> lists;  // one for each option
   const IVONOptions first;
   visit(first, first, [&](const char* name, const auto&, const auto&, bool, bool) {
     const std::string key = std::string("option_") + name;
-    lists.push_back(detail::read_list(archive, key));
-    TORCH_CHECK(lists.back().size() == count, "ivon: the archive's entry '", key, "' must have ",
-                count, " values, got ", lists.back().size(), "; it is damaged");
+    c10::IValue stored;
+    if (may_be_absent(name) && !archive.try_read(key, stored)) {
+      lists.emplace_back();
+      return;
+    }
+    lists.emplace_back(detail::read_list(archive, key));
+    TORCH_CHECK(lists.back()->size() == count, "ivon: the archive's entry '", key, "' must have ",
+                count, " values, got ", lists.back()->size(), "; it is damaged");
   });
   std::vector<IVONOptions> all(count);
   for (size_t i = 0; i < count; ++i) {
     size_t option = 0;
     visit(all[i], all[i], [&](const char* name, auto& value, auto&, bool& set, bool) {
-      value = detail::value_of<std::decay_t<decltype(value)>>(lists[option++].get(i), name);
+      const auto& list = lists[option++];
+      if (list) value = detail::value_of<std::decay_t<decltype(value)>>(list->get(i), name);
       set = true;
     });
   }

@@ -22,6 +22,7 @@ struct StepOnDevice {
   int64_t* step = nullptr;  // cuda::StepScalars follow it in memory
   const double* lr = nullptr;
   double step_size_per_lr = 0;
+  double decay_per_lr = 0;
   bool debiased = false;
 };
 

@@ -360,6 +360,7 @@ class StepJob {
       work.task.step = update->on_device.step;
       work.task.lr = update->on_device.lr;
       work.shared.step_size_per_lr = update->on_device.step_size_per_lr;
+      work.shared.decay_per_lr = update->on_device.decay_per_lr;
       work.shared.debiased = update->on_device.debiased ? 1 : 0;
     }
     (task.sample ? cuda_step_ : cuda_update_).add(device, work);

@@ -43,18 +43,11 @@ inline at::Tensor adopted(const at::Tensor& parameter, const at::Tensor& mean) {
                    parameter.to(mean.scalar_type()));
 }
 
-/// Updates m, h and g in place from the averages over the samples of the step: the gradient and the
-/// estimator's statistic. An element whose gradient, hhat or result is not finite keeps all three
-/// and is counted in `skipped` (int64, 0-dim, same device).
-template <class Estimator>
-void update(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& momentum,
-            const at::Tensor& gradient, const at::Tensor& statistic, const UpdateCoefficients& c,
-            const at::Tensor& skipped) {
-  const double delta = c.scale.weight_decay;
+/// Returns h' as step 4 of docs/algorithm.md says.
+inline at::Tensor without_damping(const at::Tensor& hess, const at::Tensor& hhat,
+                                  const UpdateCoefficients& c) {
   const at::Tensor h = hess.clamp_min(c.scale.hess_floor);
-  const at::Tensor s = h + delta;
-  const at::Tensor hhat = Estimator::hessian(s, statistic) * c.scale.ess;
-
+  const at::Tensor s = h + c.scale.weight_decay;
   // h' = beta2 h + (1 - beta2) hhat + (1 - beta2)^2 (h - hhat)^2 / (2 s), computed with
   // u = (1 - beta2) (hhat - h).
   at::Tensor change = hhat - h;
@@ -63,12 +56,35 @@ void update(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& mo
     change = at::minimum(at::maximum(change, -bound), bound);
   }
   const at::Tensor u = change * c.one_minus_beta2;
-  const at::Tensor new_hess = (h + u * (u / s * 0.5 + 1.0)).clamp_min(c.scale.hess_floor);
+  return (h + u * (u / s * 0.5 + 1.0)).clamp_min(c.scale.hess_floor);
+}
+
+/// Returns h' as docs/algorithm.md says under "Damping".
+inline at::Tensor with_damping(const at::Tensor& hess, const at::Tensor& hhat,
+                               const at::Tensor& gradient, const UpdateCoefficients& c) {
+  const at::Tensor h = hess.clamp_min(c.smallest_hess);
+  const at::Tensor square = h * h * c.kept_square + gradient * gradient * c.square_weight;
+  const at::Tensor change = h * hhat * c.one_minus_beta2;
+  const at::Tensor bounded = at::minimum(at::maximum(change, square * -0.75), square * 3.0);
+  return (square + bounded).sqrt().clamp_min(c.smallest_hess);
+}
+
+/// Updates m, h and g in place from the averages over the samples of the step: the gradient and the
+/// estimator's statistic. An element whose gradient, hhat or result is not finite keeps all three
+/// and is counted in `skipped` (int64, 0-dim, same device).
+template <class Estimator>
+void update(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& momentum,
+            const at::Tensor& gradient, const at::Tensor& statistic, const UpdateCoefficients& c,
+            const at::Tensor& skipped) {
+  const double delta = c.scale.weight_decay;
+  const at::Tensor hhat = Estimator::hessian(damped_hess(hess, c.scale), statistic) * c.scale.ess;
+  const at::Tensor new_hess =
+      is_damped(c) ? with_damping(hess, hhat, gradient, c) : without_damping(hess, hhat, c);
   const at::Tensor new_momentum = momentum * c.beta1 + gradient * c.one_minus_beta1;
 
   at::Tensor direction = (new_momentum * c.debias + mean * delta) / (new_hess + delta);
   if (std::isfinite(c.clip_radius)) direction = direction.clamp(-c.clip_radius, c.clip_radius);
-  const at::Tensor new_mean = mean - direction * c.step_size;
+  const at::Tensor new_mean = mean * c.kept_mean - direction * c.step_size;
 
   const at::Tensor finite = at::isfinite(hhat)
                                 .logical_and_(at::isfinite(new_hess))

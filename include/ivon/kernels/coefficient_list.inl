@@ -23,3 +23,11 @@ IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options))
 // Bound on one element of the preconditioned step, > 0.
 IVON_COEFFICIENT(clip_radius, options.clip_radius())
 IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius())
+// What decoupled weight decay leaves of the mean.
+IVON_COEFFICIENT(kept_mean, 1.0 - options.lr() * options.decoupled_weight_decay())
+// With damping: the smallest Hessian, > 0.
+IVON_COEFFICIENT(smallest_hess, options.damping() * options.eps())
+// With damping: weights of the old square of h and of the new square of the gradient. Their sum
+// over a run is that of AdamW's debiased mean square.
+IVON_COEFFICIENT(square_weight, options.damping() * options.damping() * square_rate(options, step))
+IVON_COEFFICIENT(kept_square, 1.0 - square_rate(options, step))

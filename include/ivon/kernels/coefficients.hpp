@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <ivon/kernels/inline.hpp>
 #include <ivon/version.hpp>
 
 IVON_NAMESPACE_BEGIN
@@ -34,6 +35,11 @@ struct UpdateCoefficients {
 #include <ivon/kernels/coefficient_list.inl>
 #undef IVON_COEFFICIENT
 };
+
+/// Returns whether the update damps the Hessian.
+IVON_ALWAYS_INLINE bool is_damped(const UpdateCoefficients& coefficients) {
+  return coefficients.smallest_hess > 0;
+}
 
 /// The number of coefficients in the list.
 inline constexpr int kCoefficients = 0

@@ -57,23 +57,51 @@ IVON_ALWAYS_INLINE Mask not_finite(Pack a, Pack b, Pack c, Pack d) {
   return at_least(largest, set(sizeof(typename Pack::Number) == 4 ? 0x7F800000u : 0x7FF00000u));
 }
 
-/// Does steps 2 to 5 of docs/algorithm.md. `average` is the mean of the estimator's statistic over
-/// the samples, and `Estimator` is one of kernels/estimators.inl. Returns the lanes that must keep
-/// their old m, h and g.
-template <class Estimator, class Pack>
-IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
-                               const PackedCoefficients<Pack>& c) {
+/// Updates h as step 4 of docs/algorithm.md says. `s` is the old h + delta. Returns hhat - h.
+template <class Pack>
+IVON_ALWAYS_INLINE Pack update_hess(Pack& h, Pack s, Pack hhat_over_ess,
+                                    const PackedCoefficients<Pack>& c) {
   const Pack old_h = max(h, c.scale.floor);
-  const Pack s = old_h + c.scale.delta;
-  const Pack hhat_over_ess = Estimator::hessian(s, average);
-  const Pack change = fms(hhat_over_ess, c.scale.ess, old_h);  // hhat - h
-
+  const Pack change = fms(hhat_over_ess, c.scale.ess, old_h);
   // h' = beta2 h + (1 - beta2) hhat + (1 - beta2)^2 (h - hhat)^2 / (2 s), computed with
   // u = (1 - beta2) (hhat - h).
   const Pack u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.one_minus_beta2;
   h = max(fma(u, fma(u / s, all<Pack>(0.5), all<Pack>(1.0)), old_h), c.scale.floor);
+  return change;
+}
+
+/// Updates h with damping, as docs/algorithm.md says under "Damping". Returns hhat.
+template <class Pack>
+IVON_ALWAYS_INLINE Pack update_damped_hess(Pack& h, Pack hhat_over_ess, Pack gradient,
+                                           const PackedCoefficients<Pack>& c) {
+  const Pack old_h = max(h, c.smallest_hess);
+  const Pack hhat = hhat_over_ess * c.scale.ess;
+  // h'^2 is the mean square of D ghat, plus (1 - beta2) h hhat, which changes it at most by the
+  // factors 1/4 and 4.
+  const Pack square = fma(gradient * gradient, c.square_weight, old_h * old_h * c.kept_square);
+  const Pack change = old_h * hhat * c.one_minus_beta2;
+  const Pack bounded = min(max(change, square * all<Pack>(-0.75)), square * all<Pack>(3.0));
+  h = max(sqrt(square + bounded), c.smallest_hess);
+  return hhat;
+}
+
+/// Does steps 2 to 5 of docs/algorithm.md. `average` is the mean of the estimator's statistic over
+/// the samples, and `Estimator` is one of kernels/estimators.inl. Returns the lanes that must keep
+/// their old m, h and g.
+template <class Estimator, bool damped, class Pack>
+IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
+                               const PackedCoefficients<Pack>& c) {
+  const Pack s = max(h, c.scale.floor) + c.scale.delta;
+  const Pack hhat_over_ess = Estimator::hessian(s, average);
+  Pack estimate;  // not finite where hhat is not finite
+  if constexpr (damped) {
+    estimate = update_damped_hess(h, hhat_over_ess, gradient, c);
+  } else {
+    estimate = update_hess(h, s, hhat_over_ess, c);
+  }
   g = fma(g, c.beta1, gradient * c.one_minus_beta1);
   const Pack direction = fma(g, c.debias, m * c.scale.delta) / (h + c.scale.delta);
-  m = fnma(min(max(direction, c.minus_clip_radius), c.clip_radius), c.step_size, m);
-  return not_finite(change, h, g, m);
+  const Pack clipped = min(max(direction, c.minus_clip_radius), c.clip_radius);
+  m = fnma(clipped, c.step_size, m * c.kept_mean);
+  return not_finite(estimate, h, g, m);
 }

@@ -301,7 +301,7 @@ detail::StepOnDevice IVON<E>::step_on_device(const Active& active) {
   return {
       words.mutable_data_ptr<int64_t>(),
       core().learning_rates().of(options).on(device, options.lr(), detail::is_capturing(device)),
-      detail::step_size_per_lr(options), options.debias()};
+      detail::step_size_per_lr(options), options.decoupled_weight_decay(), options.debias()};
 }
 
 template <class E>

@@ -29,6 +29,23 @@ IVON_OPTION(double, clip_radius, std::numeric_limits<double>::infinity(), value 
 /// delta). Infinity means no bound.
 IVON_OPTION(double, hess_clip, std::numeric_limits<double>::infinity(), value > 0, "must be > 0",
             "infinity switches clipping off")
+/// D: damping of the Hessian, >= 0; 0 switches it off. With damping the Hessian of an element is at
+/// least about D times the root mean square of its gradient, with beta2 as the decay of the mean
+/// square, and the learning rate is AdamW's: the step is lr times D times the clipped direction.
+/// docs/algorithm.md has the formulas. IVONOptions::like_adamw() sets it.
+IVON_OPTION(double, damping, 0.0, value >= 0 && value < kInfinity, "must be finite and >= 0",
+            "0 switches damping off")
+/// With damping: a root mean square of a gradient below this value counts as this value, > 0.
+/// AdamW's eps has the same purpose and the same default.
+IVON_OPTION(double, eps, 1e-8, value > 0 && value < kInfinity, "must be finite and > 0",
+            "the default is 1e-8")
+/// Bound, > 0, on the standard deviation of every weight in a sample. Infinity means no bound.
+IVON_OPTION(double, noise_max, std::numeric_limits<double>::infinity(), value > 0, "must be > 0",
+            "infinity means no bound")
+/// Decoupled weight decay, >= 0, as AdamW's: every step multiplies the mean by
+/// 1 - lr * decoupled_weight_decay. It is no part of the posterior, unlike weight_decay.
+IVON_OPTION(double, decoupled_weight_decay, 0.0, value >= 0 && value < kInfinity,
+            "must be finite and >= 0", "AdamW's default is 0.01")
 /// Whether the update divides the momentum by 1 - beta1^t.
 IVON_OPTION(bool, debias, true, true, "", "")
 /// Whether the update multiplies lr by hess_init + weight_decay.

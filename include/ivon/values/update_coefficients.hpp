@@ -2,6 +2,7 @@
 // Computes the coefficients of the kernels from the options of a group.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <ivon/kernels/coefficients.hpp>
@@ -12,10 +13,23 @@ IVON_NAMESPACE_BEGIN
 namespace detail {
 
 inline PosteriorScale posterior_scale(const IVONOptions& options) {
-  return {options.ess(), options.weight_decay(), options.hess_init()};
+  PosteriorScale scale(options.ess(), options.weight_decay(), options.hess_init());
+  const double smallest_precision = 1 / (options.noise_max() * options.noise_max());
+  scale.hess_floor =
+      std::max(scale.hess_floor, smallest_precision / options.ess() - options.weight_decay());
+  return scale;
+}
+
+/// Returns the weight of the newest squared gradient in the mean square: that of AdamW's debiased
+/// average of `step` squares, and without debias 1 - beta2.
+inline double square_rate(const IVONOptions& options, int64_t step) {
+  const double rate = 1.0 - options.beta2();
+  if (!options.debias() || rate == 0) return rate;
+  return rate / (1.0 - std::pow(options.beta2(), static_cast<double>(step)));
 }
 
 inline double step_size_per_lr(const IVONOptions& options) {
+  if (options.damping() > 0) return options.damping();
   return options.rescale_lr() ? options.hess_init() + options.weight_decay() : 1.0;
 }
 

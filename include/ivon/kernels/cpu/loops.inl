@@ -92,7 +92,7 @@ struct UpdateRun {
 
 /// Updates m, h and g. Returns the number of skipped elements. `from_theta` means that run.theta is
 /// given, or that there is one sample and the estimator does not read theta - m.
-template <class Estimator, class Pack, bool from_theta>
+template <class Estimator, class Pack, bool from_theta, bool damped>
 inline int64_t update_run_from(const UpdateRun<typename Pack::Number>& given,
                                const UpdateCoefficients& coefficients) {
   // The compiler keeps this local copy in registers. It would have to read `given` again after
@@ -119,7 +119,7 @@ inline int64_t update_run_from(const UpdateRun<typename Pack::Number>& given,
       }
       average = Estimator::statistic(theta_minus_m, gradient);
     }
-    const Mask keep = update<Estimator>(m, h, g, average, gradient, c);
+    const Mask keep = update<Estimator, damped>(m, h, g, average, gradient, c);
     if (const uint32_t kept = bits(keep)) {
       const int64_t left = run.count - i;
       skipped += count_bits(left >= 16 ? kept : kept & ((1u << left) - 1u));
@@ -138,6 +138,10 @@ template <class Estimator, class Pack>
 inline int64_t update_run(const UpdateRun<typename Pack::Number>& run,
                           const UpdateCoefficients& coefficients) {
   const bool from_theta = run.deviation == nullptr && run.statistic_sum == nullptr;
-  return from_theta ? update_run_from<Estimator, Pack, true>(run, coefficients)
-                    : update_run_from<Estimator, Pack, false>(run, coefficients);
+  if (is_damped(coefficients)) {
+    return from_theta ? update_run_from<Estimator, Pack, true, true>(run, coefficients)
+                      : update_run_from<Estimator, Pack, false, true>(run, coefficients);
+  }
+  return from_theta ? update_run_from<Estimator, Pack, true, false>(run, coefficients)
+                    : update_run_from<Estimator, Pack, false, false>(run, coefficients);
 }

@@ -13,7 +13,7 @@ struct StepRun {
 
 /// Updates and samples sixteen elements. Returns the number of skipped elements, which are sampled
 /// as well.
-template <class Estimator>
+template <class Estimator, bool damped>
 IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats normal,
                                      const PackedCoefficients<Floats>& c,
                                      const Scale<Floats>& scale) {
@@ -22,7 +22,7 @@ IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats norma
   Floats theta_minus_m = gradient;  // unused unless the estimator reads it
   if constexpr (Estimator::kUsesDeviation) theta_minus_m = load(run.theta + i) - m;
   const Floats average = Estimator::statistic(theta_minus_m, gradient);
-  const Mask keep = update<Estimator>(m, h, g, average, gradient, c);
+  const Mask keep = update<Estimator, damped>(m, h, g, average, gradient, c);
   const uint32_t kept = bits(keep);
   if (kept != 0) {
     m = select(keep, load(run.m + i), m);
@@ -34,6 +34,22 @@ IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats norma
   store(run.g + i, g);
   store(run.theta + i, m + deviation(h, normal, scale));
   return kept != 0 ? count_bits(kept) : 0;
+}
+
+template <class Estimator, bool damped>
+inline int64_t step_run(const StepRun& run, int64_t count, const UpdateCoefficients& coefficients,
+                        const Drawing& next, int64_t block) {
+  const PackedCoefficients<Floats> c(coefficients);
+  const Scale<Floats> scale(next.scale);
+  NormalBlock normals(next.noise, static_cast<uint32_t>(block));
+  int64_t skipped = 0;
+  for (int64_t i = 0; i < count; i += kRound) {
+    Floats first, second;
+    normals.next(first, second);
+    skipped += step_pack<Estimator, damped>(run, i, first, c, scale);
+    skipped += step_pack<Estimator, damped>(run, i + 16, second, c, scale);
+  }
+  return skipped;
 }
 
 /// Does update_block and then sample_block, with the same bits.
@@ -53,15 +69,7 @@ inline int64_t step_block(const UpdateTask& task, const SampleTask& next, int64_
                     static_cast<float*>(task.momentum) + begin,
                     static_cast<float*>(next.theta) + begin,
                     static_cast<const float*>(task.gradient) + begin};
-  const PackedCoefficients<Floats> c(task.coefficients);
-  const Scale<Floats> scale(next.drawing.scale);
-  NormalBlock normals(next.drawing.noise, static_cast<uint32_t>(block));
-  int64_t skipped = 0;
-  for (int64_t i = 0; i < count; i += kRound) {
-    Floats first, second;
-    normals.next(first, second);
-    skipped += step_pack<Formulas>(run, i, first, c, scale);
-    skipped += step_pack<Formulas>(run, i + 16, second, c, scale);
-  }
-  return skipped;
+  return is_damped(task.coefficients)
+             ? step_run<Formulas, true>(run, count, task.coefficients, next.drawing, block)
+             : step_run<Formulas, false>(run, count, task.coefficients, next.drawing, block);
 }

@@ -271,8 +271,12 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     const auto& now = *reinterpret_cast<const StepScalars*>(task.step + 1);
     coefficients.debias = now.debias;
     coefficients.step_size = now.step_size;
+    coefficients.kept_mean = now.kept_mean;
+    coefficients.square_weight = now.square_weight;
+    coefficients.kept_square = now.kept_square;
   }
   const PackedCoefficients<Pack> c(coefficients);
+  const bool damped = is_damped(coefficients);
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
   const Scale<Pack> scale(shared.drawn.scale);
   const NoiseKey next_key = resolved(shared.next.noise, launch.position, task.parameter);
@@ -301,8 +305,10 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     }
     for (int i = 0; i < n; ++i) {
       Pack new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
+      const Pack statistic{average[i]}, mean_gradient{gradient[i]};
       const Mask keep =
-          update<Estimator>(new_m, new_h, new_g, Pack{average[i]}, Pack{gradient[i]}, c);
+          damped ? update<Estimator, true>(new_m, new_h, new_g, statistic, mean_gradient, c)
+                 : update<Estimator, false>(new_m, new_h, new_g, statistic, mean_gradient, c);
       if (keep.v) {
         skipped += i < reach.size ? 1 : 0;
       } else {

@@ -15,7 +15,7 @@ namespace detail::cuda {
 
 inline constexpr int64_t kChunk = 4096;       // elements that one thread block passes over
 inline constexpr uint32_t kThreads = 256;     // threads of a thread block
-inline constexpr uint32_t kMaxShared = 16;    // sets of shared values that one launch takes
+inline constexpr uint32_t kMaxShared = 15;    // sets of shared values that one launch takes
 inline constexpr uint32_t kPageBytes = 3072;  // bytes of a table that one launch writes
 
 /// The kernels. The first four are passes over parameters, compiled for a dtype and an estimator;
@@ -47,8 +47,8 @@ struct Task {
   int64_t* skipped;     // counts skipped elements
   int64_t count;
   int64_t first_chunk;  // number of chunks of all tasks before this one
-  int64_t* step;        // capturable: number of updates, followed in memory by the two doubles of
-                        // StepScalars; else null
+  int64_t* step;        // capturable: number of updates, followed in memory by StepScalars;
+                        // else null
   const double* lr;     // capturable: learning rate of its group
   uint32_t parameter;   // number of the parameter in its noise key
   uint32_t shared;      // index in Launch::shared
@@ -62,6 +62,9 @@ struct Task {
 struct StepScalars {
   double debias;
   double step_size;
+  double kept_mean;
+  double square_weight;
+  double kept_square;
 };
 
 /// capturable: the positions of the noise stream in device memory. The draw in a noise key is then
@@ -78,11 +81,12 @@ struct SharedValues {
   Drawing next;   // noise and scale of the sample that is drawn next
   UpdateCoefficients update;
   double samples;           // kSums: the averages are sums / samples
-  double step_size_per_lr;  // capturable
-  uint64_t debiased;        // capturable: whether momentum is debiased
+  double step_size_per_lr;  // capturable; with damping it is the damping
+  double decay_per_lr;      // capturable: the decoupled weight decay
+  uint64_t debiased;        // capturable: whether momentum and mean square are debiased
 };
 // SharedValues are compared byte by byte, so no byte may be padding.
-static_assert(sizeof(SharedValues) == 2 * sizeof(Drawing) + sizeof(UpdateCoefficients) + 24,
+static_assert(sizeof(SharedValues) == 2 * sizeof(Drawing) + sizeof(UpdateCoefficients) + 32,
               "ivon: SharedValues has padding");
 
 /// A chunk of a task: its elements from kChunk * part on, at most kChunk of them.

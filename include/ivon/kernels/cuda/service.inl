@@ -36,10 +36,14 @@ IVON_ALWAYS_INLINE void count_updates(const Counting& counting, int64_t thread) 
   const SharedValues& shared = counting.shared[task.shared];
   const int64_t step = ++*task.step;
   StepScalars& now = *reinterpret_cast<StepScalars*>(task.step + 1);
-  now.debias = shared.debiased != 0
-                   ? 1.0 / (1.0 - pow(shared.update.beta1, static_cast<double>(step)))
-                   : 1.0;
+  const auto updates = static_cast<double>(step);
+  now.debias = shared.debiased != 0 ? 1.0 / (1.0 - pow(shared.update.beta1, updates)) : 1.0;
   now.step_size = *task.lr * shared.step_size_per_lr;
+  now.kept_mean = 1.0 - *task.lr * shared.decay_per_lr;
+  double rate = shared.update.one_minus_beta2;
+  if (shared.debiased != 0 && rate != 0) rate /= 1.0 - pow(1.0 - rate, updates);
+  now.square_weight = shared.step_size_per_lr * shared.step_size_per_lr * rate;
+  now.kept_square = 1.0 - rate;
 }
 
 IVON_ALWAYS_INLINE void fill_quad(const Filling& filling, uint64_t quad) {

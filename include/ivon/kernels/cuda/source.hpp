@@ -34,6 +34,7 @@ R"ivon(
 
 
 
+
 IVON_NAMESPACE_BEGIN
 namespace detail {
 
@@ -58,14 +59,19 @@ struct PosteriorScale {
 struct UpdateCoefficients {
   PosteriorScale scale;
 #define IVON_COEFFICIENT(name, value) double name;
-IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) 
+IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) IVON_COEFFICIENT(kept_mean, 1.0 - options.lr() * options.decoupled_weight_decay()) IVON_COEFFICIENT(smallest_hess, options.damping() * options.eps()) IVON_COEFFICIENT(square_weight, options.damping() * options.damping() * square_rate(options, step)) IVON_COEFFICIENT(kept_square, 1.0 - square_rate(options, step)) 
 #undef IVON_COEFFICIENT
 };
 
 
+IVON_ALWAYS_INLINE bool is_damped(const UpdateCoefficients& coefficients) {
+  return coefficients.smallest_hess > 0;
+}
+
+
 inline constexpr int kCoefficients = 0
 #define IVON_COEFFICIENT(name, value) +1
-IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) 
+IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) IVON_COEFFICIENT(kept_mean, 1.0 - options.lr() * options.decoupled_weight_decay()) IVON_COEFFICIENT(smallest_hess, options.damping() * options.eps()) IVON_COEFFICIENT(square_weight, options.damping() * options.damping() * square_rate(options, step)) IVON_COEFFICIENT(kept_square, 1.0 - square_rate(options, step)) 
 #undef IVON_COEFFICIENT
     ;
 
@@ -229,7 +235,7 @@ namespace detail::cuda {
 
 inline constexpr int64_t kChunk = 4096;       // elements that one thread block passes over
 inline constexpr uint32_t kThreads = 256;     // threads of a thread block
-inline constexpr uint32_t kMaxShared = 16;    // sets of shared values that one launch takes
+inline constexpr uint32_t kMaxShared = 15;    // sets of shared values that one launch takes
 inline constexpr uint32_t kPageBytes = 3072;  // bytes of a table that one launch writes
 
 
@@ -261,7 +267,7 @@ struct Task {
   int64_t* skipped;     // counts skipped elements
   int64_t count;
   int64_t first_chunk;  // number of chunks of all tasks before this one
-  int64_t* step;        // capturable: number of updates, followed in memory by the two doubles of
+  int64_t* step;        // capturable: number of updates, followed in memory by StepScalars;
 
   const double* lr;     // capturable: learning rate of its group
   uint32_t parameter;   // number of the parameter in its noise key
@@ -276,6 +282,9 @@ struct Task {
 struct StepScalars {
   double debias;
   double step_size;
+  double kept_mean;
+  double square_weight;
+  double kept_square;
 };
 
 
@@ -292,11 +301,12 @@ struct SharedValues {
   Drawing next;   // noise and scale of the sample that is drawn next
   UpdateCoefficients update;
   double samples;           // kSums: the averages are sums / samples
-  double step_size_per_lr;  // capturable
-  uint64_t debiased;        // capturable: whether momentum is debiased
+  double step_size_per_lr;  // capturable; with damping it is the damping
+  double decay_per_lr;      // capturable: the decoupled weight decay
+  uint64_t debiased;        // capturable: whether momentum and mean square are debiased
 };
 
-static_assert(sizeof(SharedValues) == 2 * sizeof(Drawing) + sizeof(UpdateCoefficients) + 24,
+static_assert(sizeof(SharedValues) == 2 * sizeof(Drawing) + sizeof(UpdateCoefficients) + 32,
               "ivon: SharedValues has padding");
 
 
@@ -601,13 +611,13 @@ template <class Pack>
 struct PackedCoefficients {
   Scale<Pack> scale;
 #define IVON_COEFFICIENT(name, value) Pack name;
-IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) 
+IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) IVON_COEFFICIENT(kept_mean, 1.0 - options.lr() * options.decoupled_weight_decay()) IVON_COEFFICIENT(smallest_hess, options.damping() * options.eps()) IVON_COEFFICIENT(square_weight, options.damping() * options.damping() * square_rate(options, step)) IVON_COEFFICIENT(kept_square, 1.0 - square_rate(options, step)) 
 #undef IVON_COEFFICIENT
 
   IVON_ALWAYS_INLINE explicit PackedCoefficients(const UpdateCoefficients& c)
       : scale(c.scale)
 #define IVON_COEFFICIENT(name, value) , name(all<Pack>(c.name))
-IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) 
+IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) IVON_COEFFICIENT(kept_mean, 1.0 - options.lr() * options.decoupled_weight_decay()) IVON_COEFFICIENT(smallest_hess, options.damping() * options.eps()) IVON_COEFFICIENT(square_weight, options.damping() * options.damping() * square_rate(options, step)) IVON_COEFFICIENT(kept_square, 1.0 - square_rate(options, step)) 
 #undef IVON_COEFFICIENT
   {
   }
@@ -624,24 +634,52 @@ IVON_ALWAYS_INLINE Mask not_finite(Pack a, Pack b, Pack c, Pack d) {
 }
 
 
-
-
-template <class Estimator, class Pack>
-IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
-                               const PackedCoefficients<Pack>& c) {
+template <class Pack>
+IVON_ALWAYS_INLINE Pack update_hess(Pack& h, Pack s, Pack hhat_over_ess,
+                                    const PackedCoefficients<Pack>& c) {
   const Pack old_h = max(h, c.scale.floor);
-  const Pack s = old_h + c.scale.delta;
-  const Pack hhat_over_ess = Estimator::hessian(s, average);
-  const Pack change = fms(hhat_over_ess, c.scale.ess, old_h);  // hhat - h
-
+  const Pack change = fms(hhat_over_ess, c.scale.ess, old_h);
 
 
   const Pack u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.one_minus_beta2;
   h = max(fma(u, fma(u / s, all<Pack>(0.5), all<Pack>(1.0)), old_h), c.scale.floor);
+  return change;
+}
+
+
+template <class Pack>
+IVON_ALWAYS_INLINE Pack update_damped_hess(Pack& h, Pack hhat_over_ess, Pack gradient,
+                                           const PackedCoefficients<Pack>& c) {
+  const Pack old_h = max(h, c.smallest_hess);
+  const Pack hhat = hhat_over_ess * c.scale.ess;
+
+
+  const Pack square = fma(gradient * gradient, c.square_weight, old_h * old_h * c.kept_square);
+  const Pack change = old_h * hhat * c.one_minus_beta2;
+  const Pack bounded = min(max(change, square * all<Pack>(-0.75)), square * all<Pack>(3.0));
+  h = max(sqrt(square + bounded), c.smallest_hess);
+  return hhat;
+}
+
+
+
+
+template <class Estimator, bool damped, class Pack>
+IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
+                               const PackedCoefficients<Pack>& c) {
+  const Pack s = max(h, c.scale.floor) + c.scale.delta;
+  const Pack hhat_over_ess = Estimator::hessian(s, average);
+  Pack estimate;  // not finite where hhat is not finite
+  if constexpr (damped) {
+    estimate = update_damped_hess(h, hhat_over_ess, gradient, c);
+  } else {
+    estimate = update_hess(h, s, hhat_over_ess, c);
+  }
   g = fma(g, c.beta1, gradient * c.one_minus_beta1);
   const Pack direction = fma(g, c.debias, m * c.scale.delta) / (h + c.scale.delta);
-  m = fnma(min(max(direction, c.minus_clip_radius), c.clip_radius), c.step_size, m);
-  return not_finite(change, h, g, m);
+  const Pack clipped = min(max(direction, c.minus_clip_radius), c.clip_radius);
+  m = fnma(clipped, c.step_size, m * c.kept_mean);
+  return not_finite(estimate, h, g, m);
 }
 )ivon"
 R"ivon(
@@ -1059,8 +1097,12 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     const auto& now = *reinterpret_cast<const StepScalars*>(task.step + 1);
     coefficients.debias = now.debias;
     coefficients.step_size = now.step_size;
+    coefficients.kept_mean = now.kept_mean;
+    coefficients.square_weight = now.square_weight;
+    coefficients.kept_square = now.kept_square;
   }
   const PackedCoefficients<Pack> c(coefficients);
+  const bool damped = is_damped(coefficients);
   const NoiseKey key = resolved(shared.drawn.noise, launch.position, task.parameter);
   const Scale<Pack> scale(shared.drawn.scale);
   const NoiseKey next_key = resolved(shared.next.noise, launch.position, task.parameter);
@@ -1089,8 +1131,10 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     }
     for (int i = 0; i < n; ++i) {
       Pack new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
+      const Pack statistic{average[i]}, mean_gradient{gradient[i]};
       const Mask keep =
-          update<Estimator>(new_m, new_h, new_g, Pack{average[i]}, Pack{gradient[i]}, c);
+          damped ? update<Estimator, true>(new_m, new_h, new_g, statistic, mean_gradient, c)
+                 : update<Estimator, false>(new_m, new_h, new_g, statistic, mean_gradient, c);
       if (keep.v) {
         skipped += i < reach.size ? 1 : 0;
       } else {
@@ -1167,10 +1211,14 @@ IVON_ALWAYS_INLINE void count_updates(const Counting& counting, int64_t thread) 
   const SharedValues& shared = counting.shared[task.shared];
   const int64_t step = ++*task.step;
   StepScalars& now = *reinterpret_cast<StepScalars*>(task.step + 1);
-  now.debias = shared.debiased != 0
-                   ? 1.0 / (1.0 - pow(shared.update.beta1, static_cast<double>(step)))
-                   : 1.0;
+  const auto updates = static_cast<double>(step);
+  now.debias = shared.debiased != 0 ? 1.0 / (1.0 - pow(shared.update.beta1, updates)) : 1.0;
   now.step_size = *task.lr * shared.step_size_per_lr;
+  now.kept_mean = 1.0 - *task.lr * shared.decay_per_lr;
+  double rate = shared.update.one_minus_beta2;
+  if (shared.debiased != 0 && rate != 0) rate /= 1.0 - pow(1.0 - rate, updates);
+  now.square_weight = shared.step_size_per_lr * shared.step_size_per_lr * rate;
+  now.kept_square = 1.0 - rate;
 }
 
 IVON_ALWAYS_INLINE void fill_quad(const Filling& filling, uint64_t quad) {
