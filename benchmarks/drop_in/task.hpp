@@ -49,9 +49,10 @@ class Contender {
   Contender(const Contender&) = delete;
   Contender& operator=(const Contender&) = delete;
 
-  /// Returns an optimizer in place of the task's own. `examples` is what docs/migration_from_adamw.md says to
-  /// give as ess: the number of training examples (tokens for texts; more for squared errors), or 0
-  /// where there is no data set, as in reinforcement learning.
+  /// Returns an optimizer in place of the task's own. `examples` is what
+  /// docs/migration_from_adamw.md says to give as ess: the number of training examples (tokens for
+  /// texts; more for squared errors), or 0 where there is no data set, as in reinforcement
+  /// learning.
   virtual std::unique_ptr<TaskOptimizer> make(const std::vector<torch::Tensor>& parameters,
                                               const torch::optim::AdamOptions& usual,
                                               double examples) const = 0;

@@ -223,6 +223,7 @@ inline IVONOptions IVONOptions::like_adamw(const torch::optim::AdamOptions& adam
   constexpr double kLargestNoise = 0.03;  // standard deviation
   constexpr double kFirstNoise = 1e-3;    // the same, before the first gradient
   constexpr double kLargestStep = 10;     // in learning rates
+  constexpr double kHessClip = 10;
   const double damping = std::max(kDamping / std::sqrt(ess), kLeastDamping * ess);
   return IVONOptions(adam.lr())
       .ess(ess)
@@ -233,6 +234,7 @@ inline IVONOptions IVONOptions::like_adamw(const torch::optim::AdamOptions& adam
       .damping(damping)
       .clip_radius(kLargestStep / damping)
       .noise_max(kLargestNoise)
+      .hess_clip(kHessClip)
       .hess_init(1 / (ess * kFirstNoise * kFirstNoise))
       .sample_on_step(true);
 }

@@ -21,11 +21,11 @@ ELEMENTS, STEPS = 7, 25
 RECORDS = {
     "adamw": dict(lr=1e-2, ess=1e4, damping=200.0, decoupled_weight_decay=0.1, hess_init=3.0),
     "curved": dict(lr=3e-2, ess=1e3, damping=2.0, beta2=0.9, weight_decay=0.01, hess_init=0.5, clip_radius=0.4),
-    "noise_max": dict(lr=1e-2, ess=50.0, damping=3.0, beta2=0.99, hess_init=1.0, noise_max=0.1),
+    "noise_max": dict(lr=1e-2, ess=50.0, damping=3.0, beta2=0.99, hess_init=1.0, noise_max=0.1, hess_clip=2.0),
     "no_debias": dict(lr=1e-2, ess=1e3, damping=5.0, beta2=0.95, hess_init=0.2, debias=False, eps=0.5),
 }
 DEFAULTS = dict(beta1=0.9, beta2=0.999, weight_decay=0.0, decoupled_weight_decay=0.0, clip_radius=math.inf,
-                noise_max=math.inf, debias=True, eps=1e-8)
+                noise_max=math.inf, hess_clip=math.inf, debias=True, eps=1e-8)
 
 
 def precision(h, o):
@@ -42,7 +42,8 @@ def step(m, h, g, theta, gradient, t, o):
     smallest = o["damping"] * o["eps"]
     h = max(h, smallest)
     mean_square = (1 - rate) * h ** 2 + rate * (o["damping"] * gradient) ** 2
-    curvature = (1 - o["beta2"]) * h * hessian_estimate
+    clipped = min(max(hessian_estimate, -o["hess_clip"] * h), o["hess_clip"] * h)
+    curvature = (1 - o["beta2"]) * h * clipped
     curvature = min(max(curvature, -0.75 * mean_square), 3 * mean_square)
     new_h = max(math.sqrt(mean_square + curvature), smallest)
     new_g = o["beta1"] * g + (1 - o["beta1"]) * gradient

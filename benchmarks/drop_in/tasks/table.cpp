@@ -21,8 +21,8 @@ Result train_table(const Run& run) {
   Batches batches(data.train.size(), /*batch_size=*/128, run.seed);
   const double lr = 1e-3;
   // A squared error is 2 r^2 times a negative log-likelihood if the errors have the standard
-  // deviation r. docs/migration_from_adamw.md says to divide the number of examples by that; r = 0.1 is what
-  // one expects here.
+  // deviation r. docs/migration_from_adamw.md says to divide the number of examples by that; r =
+  // 0.1 is what one expects here.
   const double examples = static_cast<double>(data.train.size()) / (2 * 0.1 * 0.1);
   const auto optimizer =
       run.contender.make(model->parameters(), torch::optim::AdamWOptions(lr), examples);

@@ -64,7 +64,12 @@ inline at::Tensor with_damping(const at::Tensor& hess, const at::Tensor& hhat,
                                const at::Tensor& gradient, const UpdateCoefficients& c) {
   const at::Tensor h = hess.clamp_min(c.smallest_hess);
   const at::Tensor square = h * h * c.kept_square + gradient * gradient * c.square_weight;
-  const at::Tensor change = h * hhat * c.one_minus_beta2;
+  at::Tensor clipped = hhat;
+  if (std::isfinite(c.hess_clip)) {
+    const at::Tensor bound = h * c.hess_clip;
+    clipped = at::minimum(at::maximum(hhat, -bound), bound);
+  }
+  const at::Tensor change = h * clipped * c.one_minus_beta2;
   const at::Tensor bounded = at::minimum(at::maximum(change, square * -0.75), square * 3.0);
   return (square + bounded).sqrt().clamp_min(c.smallest_hess);
 }

@@ -76,10 +76,11 @@ IVON_ALWAYS_INLINE Pack update_damped_hess(Pack& h, Pack hhat_over_ess, Pack gra
                                            const PackedCoefficients<Pack>& c) {
   const Pack old_h = max(h, c.smallest_hess);
   const Pack hhat = hhat_over_ess * c.scale.ess;
+  const Pack clipped = min(max(hhat, old_h * c.minus_hess_clip), old_h * c.hess_clip);
   // h'^2 is the mean square of D ghat, plus (1 - beta2) h hhat, which changes it at most by the
   // factors 1/4 and 4.
   const Pack square = fma(gradient * gradient, c.square_weight, old_h * old_h * c.kept_square);
-  const Pack change = old_h * hhat * c.one_minus_beta2;
+  const Pack change = old_h * clipped * c.one_minus_beta2;
   const Pack bounded = min(max(change, square * all<Pack>(-0.75)), square * all<Pack>(3.0));
   h = max(sqrt(square + bounded), c.smallest_hess);
   return hhat;

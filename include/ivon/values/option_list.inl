@@ -26,7 +26,7 @@ IVON_OPTION(double, weight_decay, 1e-4, value >= 0 && value < kInfinity, "must b
 IVON_OPTION(double, clip_radius, std::numeric_limits<double>::infinity(), value > 0, "must be > 0",
             "infinity switches clipping off")
 /// Bound on outliers of the Hessian estimate hhat, > 0: |hhat - h| is limited to hess_clip (h +
-/// delta). Infinity means no bound.
+/// delta), and with damping |hhat| is limited to hess_clip h. Infinity means no bound.
 IVON_OPTION(double, hess_clip, std::numeric_limits<double>::infinity(), value > 0, "must be > 0",
             "infinity switches clipping off")
 /// D: damping of the Hessian, >= 0; 0 switches it off. With damping the Hessian of an element is at

@@ -652,10 +652,11 @@ IVON_ALWAYS_INLINE Pack update_damped_hess(Pack& h, Pack hhat_over_ess, Pack gra
                                            const PackedCoefficients<Pack>& c) {
   const Pack old_h = max(h, c.smallest_hess);
   const Pack hhat = hhat_over_ess * c.scale.ess;
+  const Pack clipped = min(max(hhat, old_h * c.minus_hess_clip), old_h * c.hess_clip);
 
 
   const Pack square = fma(gradient * gradient, c.square_weight, old_h * old_h * c.kept_square);
-  const Pack change = old_h * hhat * c.one_minus_beta2;
+  const Pack change = old_h * clipped * c.one_minus_beta2;
   const Pack bounded = min(max(change, square * all<Pack>(-0.75)), square * all<Pack>(3.0));
   h = max(sqrt(square + bounded), c.smallest_hess);
   return hhat;
