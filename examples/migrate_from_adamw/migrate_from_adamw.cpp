@@ -33,7 +33,9 @@ Data two_moons(int64_t n) {
   return {torch::stack({x1, x2}, 1) + 0.3 * torch::randn({n, 2}), y};
 }
 
+// The same initial weights, and then the same batches, for every optimizer.
 torch::nn::Sequential make_model() {
+  torch::manual_seed(2);
   using torch::nn::Linear;
   using torch::nn::Tanh;
   return torch::nn::Sequential(Linear(2, 64), Tanh(), Linear(64, 64), Tanh(), Linear(64, 2));
