@@ -141,7 +141,7 @@ void run(Settings& s, const examples::Settings& list) {
     run_adamw(methods[0], context, s.common.seed + i);
     run_ivon(methods[1], methods[2], context, {s.ivon, ""}, "IVON", s.common.seed + i);
     if (s.paper) {
-      run_ivon(methods[3], methods[4], context, {s.ivon_paper, "paper-"}, "paper's IVON",
+      run_ivon(methods[3], methods[4], context, {s.ivon_paper, "paper-"}, "IVON-paper",
                s.common.seed + i);
     }
     for (Method& m : methods) {
