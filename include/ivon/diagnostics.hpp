@@ -126,11 +126,8 @@ Diagnostics diagnostics(const IVON<Estimator>& optimizer) {
       const at::Tensor mean = optimizer.mean(parameter);
       const at::Tensor s = detail::aten::damped_hess(state.hess(), scale);
       const at::Tensor sigma = (s * scale.ess).rsqrt();
-      const at::Tensor denominator =
-          state.hess().clamp_min(options.damping() > 0 ? c.smallest_hess : scale.hess_floor) +
-          scale.weight_decay;
       const at::Tensor direction =
-          (state.momentum() * c.debias + mean * scale.weight_decay) / denominator;
+          detail::aten::step_direction(mean, state.hess(), state.momentum(), c);
       d.elements += parameter.numel();
       d.steps = std::max(d.steps, state.step());
       moved += count * (1 - std::pow(options.beta2(), static_cast<double>(state.step())));

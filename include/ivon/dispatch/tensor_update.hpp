@@ -74,6 +74,14 @@ inline at::Tensor with_damping(const at::Tensor& hess, const at::Tensor& hhat,
   return (square + bounded).sqrt().clamp_min(c.smallest_hess);
 }
 
+/// Returns the direction of the step, before it is clipped: the debiased (g + delta m) / (h +
+/// delta).
+inline at::Tensor step_direction(const at::Tensor& mean, const at::Tensor& hess,
+                                 const at::Tensor& momentum, const UpdateCoefficients& c) {
+  const double delta = c.scale.weight_decay;
+  return (momentum * c.debias + mean * delta) / (hess + delta);
+}
+
 /// Updates m, h and g in place from the averages over the samples of the step: the gradient and the
 /// estimator's statistic. An element whose gradient, hhat or result is not finite keeps all three
 /// and is counted in `skipped` (int64, 0-dim, same device).
@@ -81,13 +89,12 @@ template <class Estimator>
 void update(const at::Tensor& mean, const at::Tensor& hess, const at::Tensor& momentum,
             const at::Tensor& gradient, const at::Tensor& statistic, const UpdateCoefficients& c,
             const at::Tensor& skipped) {
-  const double delta = c.scale.weight_decay;
   const at::Tensor hhat = Estimator::hessian(damped_hess(hess, c.scale), statistic) * c.scale.ess;
   const at::Tensor new_hess =
       is_damped(c) ? with_damping(hess, hhat, gradient, c) : without_damping(hess, hhat, c);
   const at::Tensor new_momentum = momentum * c.beta1 + gradient * c.one_minus_beta1;
 
-  at::Tensor direction = (new_momentum * c.debias + mean * delta) / (new_hess + delta);
+  at::Tensor direction = step_direction(mean, new_hess, new_momentum, c);
   if (std::isfinite(c.clip_radius)) direction = direction.clamp(-c.clip_radius, c.clip_radius);
   const at::Tensor new_mean = mean * c.kept_mean - direction * c.step_size;
 
