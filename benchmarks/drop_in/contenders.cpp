@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "common/compiled_ivon.hpp"
 
@@ -61,20 +62,26 @@ class IvonOptimizer : public TaskOptimizer {
   int64_t samples_;
 };
 
+// LibTorch's optimizer for each kind of options.
+std::unique_ptr<torch::optim::Optimizer> make_libtorch(const std::vector<torch::Tensor>& parameters,
+                                                       const torch::optim::AdamOptions& usual) {
+  return std::make_unique<torch::optim::Adam>(parameters, usual);
+}
+std::unique_ptr<torch::optim::Optimizer> make_libtorch(const std::vector<torch::Tensor>& parameters,
+                                                       const torch::optim::AdamWOptions& usual) {
+  return std::make_unique<torch::optim::AdamW>(parameters, usual);
+}
+
+double ess_of(double examples) { return examples > 0 ? examples : kEssWithoutData; }
+
 // The task's own optimizer.
 class Usual : public Contender {
  public:
   std::unique_ptr<TaskOptimizer> make(const std::vector<torch::Tensor>& parameters,
-                                      const torch::optim::AdamOptions& usual,
+                                      const UsualOptions& usual,
                                       double /*examples*/) const override {
     return std::make_unique<LibTorchOptimizer>(
-        std::make_unique<torch::optim::Adam>(parameters, usual));
-  }
-  std::unique_ptr<TaskOptimizer> make(const std::vector<torch::Tensor>& parameters,
-                                      const torch::optim::AdamWOptions& usual,
-                                      double /*examples*/) const override {
-    return std::make_unique<LibTorchOptimizer>(
-        std::make_unique<torch::optim::AdamW>(parameters, usual));
+        std::visit([&](const auto& options) { return make_libtorch(parameters, options); }, usual));
   }
 };
 
@@ -91,22 +98,10 @@ class LikeAdamW : public Contender {
  public:
   LikeAdamW(const LikeAdamWNumbers& numbers, uint64_t seed) : numbers_(numbers), seed_(seed) {}
   std::unique_ptr<TaskOptimizer> make(const std::vector<torch::Tensor>& parameters,
-                                      const torch::optim::AdamOptions& usual,
-                                      double examples) const override {
-    return make_from(parameters, usual, examples);
-  }
-  std::unique_ptr<TaskOptimizer> make(const std::vector<torch::Tensor>& parameters,
-                                      const torch::optim::AdamWOptions& usual,
-                                      double examples) const override {
-    return make_from(parameters, usual, examples);
-  }
-
- private:
-  template <class Options>
-  std::unique_ptr<TaskOptimizer> make_from(const std::vector<torch::Tensor>& parameters,
-                                           const Options& usual, double examples) const {
-    const double ess = numbers_.ess_factor * (examples > 0 ? examples : kEssWithoutData);
-    ivon::IVONOptions options = ivon::IVONOptions::like_adamw(usual, ess);
+                                      const UsualOptions& usual, double examples) const override {
+    const double ess = numbers_.ess_factor * ess_of(examples);
+    ivon::IVONOptions options = std::visit(
+        [&](const auto& theirs) { return ivon::IVONOptions::like_adamw(theirs, ess); }, usual);
     const double largest_step = options.clip_radius() * options.damping();
     if (numbers_.damping > 0) options.damping(numbers_.damping / std::sqrt(ess));
     options.clip_radius((numbers_.largest_step > 0 ? numbers_.largest_step : largest_step) /
@@ -116,6 +111,7 @@ class LikeAdamW : public Contender {
                                            static_cast<int64_t>(numbers_.samples));
   }
 
+ private:
   LikeAdamWNumbers numbers_;
   uint64_t seed_;
 };
@@ -126,24 +122,13 @@ class Paper : public Contender {
  public:
   explicit Paper(uint64_t seed) : seed_(seed) {}
   std::unique_ptr<TaskOptimizer> make(const std::vector<torch::Tensor>& parameters,
-                                      const torch::optim::AdamOptions& usual,
-                                      double examples) const override {
-    return make_from(parameters, usual.lr(), examples);
-  }
-  std::unique_ptr<TaskOptimizer> make(const std::vector<torch::Tensor>& parameters,
-                                      const torch::optim::AdamWOptions& usual,
-                                      double examples) const override {
-    return make_from(parameters, usual.lr(), examples);
-  }
-
- private:
-  std::unique_ptr<TaskOptimizer> make_from(const std::vector<torch::Tensor>& parameters, double lr,
-                                           double examples) const {
-    const auto options =
-        ivon::IVONOptions(0.1).ess(examples > 0 ? examples : kEssWithoutData).sample_on_step(true);
+                                      const UsualOptions& usual, double examples) const override {
+    const double lr = std::visit([](const auto& options) { return options.lr(); }, usual);
+    const auto options = ivon::IVONOptions(0.1).ess(ess_of(examples)).sample_on_step(true);
     return std::make_unique<IvonOptimizer>(parameters, options, seed_, 0.1 / lr, 16);
   }
 
+ private:
   uint64_t seed_;
 };
 

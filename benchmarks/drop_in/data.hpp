@@ -53,10 +53,9 @@ class Batches {
   /// Returns the row numbers [batch_size], int64, of the next batch; the rest of an epoch that does
   /// not fill a batch is left out.
   torch::Tensor next();
-  int64_t per_epoch() const { return rows_ / batch_size_; }
 
  private:
-  int64_t rows_, batch_size_, position_ = 0;
+  int64_t rows_, batch_size_, position_;
   std::mt19937_64 generator_;
   torch::Tensor order_;
 };

@@ -109,7 +109,7 @@ class Bench:
 
 def draw(space, generator):
     """Returns a random setting: `space` gives a list of values, or {"log": [low, high]}."""
-    setting = {}
+    setting = {"kind": "like_adamw"}
     for name, values in sorted(space.items()):
         if isinstance(values, dict):
             low, high = values["log"]

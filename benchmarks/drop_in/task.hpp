@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "common/classification.hpp"
@@ -41,6 +42,9 @@ class TaskOptimizer {
   }
 };
 
+/// The options of the optimizer that a task usually has, Adam or AdamW.
+using UsualOptions = std::variant<torch::optim::AdamOptions, torch::optim::AdamWOptions>;
+
 /// Makes the optimizers of a task: what is compared.
 class Contender {
  public:
@@ -54,11 +58,7 @@ class Contender {
   /// texts; more for squared errors), or 0 where there is no data set, as in reinforcement
   /// learning.
   virtual std::unique_ptr<TaskOptimizer> make(const std::vector<torch::Tensor>& parameters,
-                                              const torch::optim::AdamOptions& usual,
-                                              double examples) const = 0;
-  virtual std::unique_ptr<TaskOptimizer> make(const std::vector<torch::Tensor>& parameters,
-                                              const torch::optim::AdamWOptions& usual,
-                                              double examples) const = 0;
+                                              const UsualOptions& usual, double examples) const = 0;
 };
 
 /// One run of a task.

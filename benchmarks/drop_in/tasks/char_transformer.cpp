@@ -13,6 +13,7 @@
 
 #include "drop_in/classifier.hpp"
 #include "drop_in/data.hpp"
+#include "drop_in/language_model.hpp"
 #include "drop_in/task.hpp"
 
 namespace drop_in {
@@ -80,12 +81,6 @@ struct CharTransformerImpl : torch::nn::Module {
 };
 TORCH_MODULE(CharTransformer);
 
-// Returns the mean loss of predicting each character of `windows` but the first.
-torch::Tensor char_loss(CharTransformer& model, const torch::Tensor& windows) {
-  const torch::Tensor logits = model->forward(windows.slice(1, 0, kCharContext));
-  return torch::nn::functional::cross_entropy(logits.flatten(0, 1), windows.slice(1, 1).flatten());
-}
-
 // Returns the rate of a linear warm-up over the first twentieth of the steps and then a cosine.
 double char_rate(double lr, int64_t step, int64_t steps) {
   const int64_t warm_up = std::max<int64_t>(1, steps / 20);
@@ -109,21 +104,13 @@ Result train_char_transformer(const Run& run) {
   for (int64_t step = 0; step < steps; ++step) {
     optimizer->set_lr(char_rate(lr, step, steps));
     optimizer->zero_grad();
-    char_loss(model, random_windows(text.train, /*batch_size=*/16, kCharContext, order)).backward();
+    next_token_loss(model, random_windows(text.train, /*batch_size=*/16, kCharContext, order))
+        .backward();
     torch::nn::utils::clip_grad_norm_(model->parameters(), 1.0);
     optimizer->step();
   }
-
-  optimizer->eval();
-  model->eval();
-  const torch::NoGradGuard no_grad;
-  std::mt19937_64 fixed(1);  // the same windows for all runs
-  Result result;
-  for (int i = 0; i < 16; ++i) {
-    const torch::Tensor windows = random_windows(text.validation, 64, kCharContext, fixed);
-    result.merit += char_loss(model, windows).item<double>() / 16;
-  }
-  return result;
+  return score_language_model(model, *optimizer, text.validation, /*batches=*/16,
+                              /*batch_size=*/64, kCharContext);
 }
 
 }  // namespace drop_in

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "drop_in/data.hpp"
+#include "drop_in/language_model.hpp"
 #include "drop_in/task.hpp"
 
 namespace drop_in {
@@ -37,12 +38,6 @@ struct WordModelImpl : torch::nn::Module {
 };
 TORCH_MODULE(WordModel);
 
-// Returns the mean loss of predicting each word of `windows` but the first.
-torch::Tensor word_loss(WordModel& model, const torch::Tensor& windows) {
-  const torch::Tensor logits = model->forward(windows.slice(1, 0, kWordWindow));
-  return torch::nn::functional::cross_entropy(logits.flatten(0, 1), windows.slice(1, 1).flatten());
-}
-
 }  // namespace
 
 Result train_word_model(const Run& run) {
@@ -55,21 +50,13 @@ Result train_word_model(const Run& run) {
   const int64_t steps = run.scaled(2'800);
   for (int64_t step = 0; step < steps; ++step) {
     optimizer->zero_grad();
-    word_loss(model, random_windows(text.train, /*batch_size=*/16, kWordWindow, order)).backward();
+    next_token_loss(model, random_windows(text.train, /*batch_size=*/16, kWordWindow, order))
+        .backward();
     torch::nn::utils::clip_grad_norm_(model->parameters(), 0.25);
     optimizer->step();
   }
-
-  optimizer->eval();
-  model->eval();
-  const torch::NoGradGuard no_grad;
-  std::mt19937_64 fixed(1);  // the same windows for all runs
-  Result result;
-  for (int i = 0; i < 20; ++i) {
-    const torch::Tensor windows = random_windows(text.validation, 50, kWordWindow, fixed);
-    result.merit += word_loss(model, windows).item<double>() / 20;
-  }
-  return result;
+  return score_language_model(model, *optimizer, text.validation, /*batches=*/20,
+                              /*batch_size=*/50, kWordWindow);
 }
 
 }  // namespace drop_in
