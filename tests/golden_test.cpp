@@ -13,12 +13,15 @@
 #include <string>
 #include <vector>
 
+#include "golden_support.hpp"
 #include "ivon/ivon.hpp"
 #include "support.hpp"
 #include "tolerances.hpp"
 
 namespace {
 
+using ivon_test::apply;
+using ivon_test::tensor_of;
 using nlohmann::json;
 
 const json& golden() {
@@ -27,42 +30,6 @@ const json& golden() {
     return json::parse(in);
   }();
   return file;
-}
-
-torch::Tensor tensor_of(const json& values, c10::IntArrayRef shape, torch::Dtype dtype) {
-  return torch::tensor(values.get<std::vector<double>>(), torch::kFloat64)
-      .view(shape)
-      .to(ivon_test::device(), dtype)
-      .clone();
-}
-
-// Writes the recorded fields into `options`; what the record leaves out stays unset.
-void apply(const json& fields, ivon::IVONOptions& options) {
-  for (const auto& [key, value] : fields.items()) {
-    if (key == "lr") {
-      options.lr(value);
-    } else if (key == "ess") {
-      options.ess(value);
-    } else if (key == "hess_init") {
-      options.hess_init(value);
-    } else if (key == "beta1") {
-      options.beta1(value);
-    } else if (key == "beta2") {
-      options.beta2(value);
-    } else if (key == "weight_decay") {
-      options.weight_decay(value);
-    } else if (key == "mc_samples") {
-      options.mc_samples(value);
-    } else if (key == "clip_radius") {
-      options.clip_radius(value);
-    } else if (key == "debias") {
-      options.debias(value);
-    } else if (key == "rescale_lr") {
-      options.rescale_lr(value);
-    } else {
-      FAIL() << "unknown option in the golden file: " << key;
-    }
-  }
 }
 
 struct Setup {

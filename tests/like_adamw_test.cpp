@@ -16,6 +16,7 @@
 #include <tuple>
 #include <vector>
 
+#include "golden_support.hpp"
 #include "ivon/ivon.hpp"
 #include "support.hpp"
 #include "tolerances.hpp"
@@ -27,29 +28,7 @@ using torch::optim::AdamOptions;
 using torch::optim::AdamWOptions;
 
 torch::Tensor damped_tensor(const json& values, torch::Dtype dtype) {
-  return torch::tensor(values.get<std::vector<double>>(), torch::kFloat64)
-      .to(ivon_test::device(), dtype)
-      .clone();
-}
-
-ivon::IVONOptions damped_options(const json& fields) {
-  ivon::IVONOptions options;
-  options.beta2(0.999).weight_decay(0);
-  for (const auto& [key, value] : fields.items()) {
-    if (key == "lr") options.lr(value);
-    if (key == "ess") options.ess(value);
-    if (key == "damping") options.damping(value);
-    if (key == "decoupled_weight_decay") options.decoupled_weight_decay(value);
-    if (key == "hess_init") options.hess_init(value);
-    if (key == "beta2") options.beta2(value);
-    if (key == "weight_decay") options.weight_decay(value);
-    if (key == "clip_radius") options.clip_radius(value);
-    if (key == "hess_clip") options.hess_clip(value);
-    if (key == "noise_max") options.noise_max(value);
-    if (key == "debias") options.debias(value);
-    if (key == "eps") options.eps(value);
-  }
-  return options;
+  return ivon_test::tensor_of(values, {static_cast<int64_t>(values.size())}, dtype);
 }
 
 // Writes the recorded samples and gradients and compares every state tensor.
@@ -60,7 +39,10 @@ void expect_recorded_trajectory(torch::Dtype dtype, double tolerance) {
   for (const auto& [name, record] : golden.items()) {
     SCOPED_TRACE(name);
     const auto weight = damped_tensor(record["init"], dtype).requires_grad_();
-    ivon::IVON<> optimizer({weight}, damped_options(record["options"]));
+    ivon::IVONOptions options;
+    options.beta2(0.999).weight_decay(0);
+    ivon_test::apply(record["options"], options);
+    ivon::IVON<> optimizer({weight}, options);
     torch::Tensor mean_before = damped_tensor(record["init"], torch::kFloat64);
     for (const json& step : record["steps"]) {
       {
