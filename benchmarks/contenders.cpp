@@ -56,13 +56,16 @@ class Gradients {
   int turn_ = 0;
 };
 
+// The paper's parametrisation.
+ivon::IVONOptions ivon_options() { return ivon::IVONOptions(0.01).ess(1e6); }
+
 class Ivon : public Contender {
  public:
-  Ivon(const Problem& problem, bool one_pass)
-      : one_pass_(one_pass),
+  Ivon(const Problem& problem, const ivon::IVONOptions& options)
+      : one_pass_(options.sample_on_step()),
         parameters_(problem.parameters),
         gradients_(problem),
-        optimizer_(problem.parameters, ivon::IVONOptions(0.01).ess(1e6).sample_on_step(one_pass)) {
+        optimizer_(problem.parameters, options) {
     optimizer_.manual_seed(kSeed);
   }
 
@@ -101,8 +104,7 @@ class Ivon : public Contender {
 class IvonSample : public Contender {
  public:
   explicit IvonSample(const Problem& problem)
-      : parameters_(problem.parameters),
-        optimizer_(problem.parameters, ivon::IVONOptions(0.01).ess(1e6)) {
+      : parameters_(problem.parameters), optimizer_(problem.parameters, ivon_options()) {
     optimizer_.manual_seed(kSeed);
   }
   void iterate() override {
@@ -209,8 +211,13 @@ std::unique_ptr<Contender> make(const std::string& name, const Problem& problem)
   using torch::optim::AdamWOptions;
   using torch::optim::SGD;
   using torch::optim::SGDOptions;
-  if (name == "ivon") return std::make_unique<Ivon>(problem, /*one_pass=*/false);
-  if (name == "ivon_one_pass") return std::make_unique<Ivon>(problem, /*one_pass=*/true);
+  if (name == "ivon") return std::make_unique<Ivon>(problem, ivon_options());
+  if (name == "ivon_one_pass") {
+    return std::make_unique<Ivon>(problem, ivon_options().sample_on_step(true));
+  }
+  if (name == "ivon_like_adamw") {
+    return std::make_unique<Ivon>(problem, ivon::IVONOptions::like_adamw(adamw_options(), 1e6));
+  }
   if (name == "ivon_sample") return std::make_unique<IvonSample>(problem);
   if (name == "adamw") {
     return std::make_unique<Torch<AdamW, AdamWOptions>>(problem, adamw_options());
@@ -267,6 +274,7 @@ const std::vector<ContenderKind>& contender_kinds() {
   static const std::vector<ContenderKind> kinds = {
       {"ivon", 44, 20, "ivon"},
       {"ivon_one_pass", 36, 20, "ivon"},
+      {"ivon_like_adamw", 36, 20, "ivon_like_adamw"},
       {"ivon_sample", 12, 20, "ivon_sample"},
       {"adamw", 92, 24, "adamw"},
       {"sgd", 32, 12, "sgd"},

@@ -85,21 +85,6 @@ measure() {
   fi
 }
 
-# The Python whose torch is the LibTorch in use, made able to run ivon-opt; or the reason why there is none.
-find_python() {
-  python=${ivon_torch_dir%/lib*/python3*}/bin/python3
-  python_missing=
-  if [ ! -x "$python" ]; then
-    python_missing="LibTorch is not that of a Python environment"
-  elif ! "$python" -c 'import importlib.metadata as m; assert m.version("ivon-opt") == "0.1.3"' 2>/dev/null; then
-    if [ "$python" -ef .venv/bin/python3 ] && step "Python: ivon-opt 0.1.3 into .venv" \
-      .venv/bin/python -m pip install --disable-pip-version-check ivon-opt==0.1.3; then
-      return
-    fi
-    python_missing="ivon-opt 0.1.3 is not installed in the Python that LibTorch is from"
-  fi
-}
-
 # measure_python <threads> <model> <repetitions>
 measure_python() {
   local count=$1 model=$2 repetitions=$3 name=ivon_opt_$2_$1
@@ -115,7 +100,7 @@ measure_python() {
   printf '%s\t%s\t%s\n' "$model" "$count" "${python_missing:-ivon_opt.py failed}" >"$raw/$name.missing"
 }
 
-find_python
+find_python_with_ivon_opt
 sets=()
 for isa in avx512 avx2 neon portable; do
   if IVON_CPU_ISA=$isa "$program" --print-isa >/dev/null 2>&1; then
@@ -123,7 +108,7 @@ for isa in avx512 avx2 neon portable; do
   fi
 done
 best=${sets[0]}
-ours=ivon,ivon_one_pass,ivon_sample,fused_adamw,copy,scale
+ours=ivon,ivon_one_pass,ivon_like_adamw,ivon_sample,fused_adamw,copy,scale
 
 if [ "$quick" = 1 ]; then
   models=(resnet50:5 100x1000:10 1e6:10) python_models=(100x1000:3 resnet50:1)

@@ -100,7 +100,7 @@ Result train_char_transformer(const Run& run);
 Result train_word_model(const Run& run);
 Result train_vae(const Run& run);
 Result train_gan(const Run& run);
-Result train_dqn(const Run& run);
+Result train_ppo(const Run& run);
 Result train_table(const Run& run);
 Result train_finetune(const Run& run);
 Result train_deep_mlp(const Run& run);

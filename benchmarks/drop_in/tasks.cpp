@@ -20,9 +20,9 @@ const std::vector<Task>& tasks() {
     add("word_model", "validation loss", train_word_model)->set_aside = true;
     add("vae", "negative ELBO", train_vae)->set_aside = true;
     add("gan", "Frechet distance", train_gan)->seeds = 5;
-    Task* dqn = add("dqn", "return", train_dqn);
-    dqn->seeds = 5;
-    dqn->higher_is_better = true;
+    Task* ppo = add("ppo", "mean return", train_ppo);
+    ppo->seeds = 5;
+    ppo->higher_is_better = true;
     add("table", "RMSE", train_table);
     add("finetune", "error rate", train_finetune);
     add("deep_mlp", "error rate", train_deep_mlp);
