@@ -203,3 +203,19 @@ build() {
   say "-- building build/$preset with $CMAKE_BUILD_PARALLEL_LEVEL jobs (the first time takes minutes)"
   cmake --build "build/$preset" ${1:+--target "$@"} || fail "the build failed; see the lines above"
 }
+
+# find_python_with_ivon_opt: sets `python` to the Python whose torch is the LibTorch in use, made able to import ivon-opt
+# where it is .venv's; or `python_missing` to the reason why there is none.
+find_python_with_ivon_opt() {
+  python=${ivon_torch_dir%/lib*/python3*}/bin/python3
+  python_missing=
+  if [ ! -x "$python" ]; then
+    python_missing="LibTorch is not that of a Python environment"
+  elif ! "$python" -c 'import importlib.metadata as m; assert m.version("ivon-opt") == "0.1.3"' 2>/dev/null; then
+    if [ "$python" -ef .venv/bin/python3 ] && step "Python: ivon-opt 0.1.3 into .venv" \
+      .venv/bin/python -m pip install --disable-pip-version-check ivon-opt==0.1.3; then
+      return
+    fi
+    python_missing="ivon-opt 0.1.3 is not installed in the Python that LibTorch is from"
+  fi
+}

@@ -38,6 +38,7 @@ if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
   grep -qxF -e "$name" <<<"$names" || fail_usage "there is no example '$name', but there are: $(printf '%s' "$names" | tr '\n' ' ')"
 fi
 own_data=0
+own_clip_art=0
 arguments=()
 for argument in "$@"; do
   case $argument in
@@ -47,16 +48,21 @@ for argument in "$@"; do
         printf '%-20s %s\n' "$each" "$(sed -n 's,^// ,,p' "examples/$each"/"$each".cpp "examples/$each"/main.cpp 2>/dev/null | sed -n 2p)"
       done <<<"$names"
       exit 0 ;;
-    --program-help) arguments+=(--help) own_data=1 ;;
+    --program-help) arguments+=(--help) own_data=1 own_clip_art=1 ;;
     --data | --data=*) own_data=1; arguments+=("$argument") ;;
+    --clip-art | --clip-art=*) own_clip_art=1; arguments+=("$argument") ;;
     *) arguments+=("$argument") ;;
   esac
 done
 
 . cmake/setup.sh
 packages=(g++ cmake ninja-build libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev gnuplot-nox fonts-dejavu-core)
-if [ "$name" = fashion_mnist ] && [ "$own_data" = 0 ]; then
-  packages+=(dataset-fashion-mnist)
+case $name in
+  fashion_mnist | uncertainty) [ "$own_data" = 1 ] || packages+=(dataset-fashion-mnist) ;;
+esac
+if [ "$name" = uncertainty ]; then
+  packages+=(libspng-dev)
+  [ "$own_clip_art" = 1 ] || packages+=(openclipart-png)
 fi
 need_packages "${packages[@]}"
 need_torch

@@ -24,3 +24,12 @@ if(IVON_BUILD_TESTS)
   set_tests_properties(example_fashion_mnist_no_device PROPERTIES TIMEOUT 60
     PASS_REGULAR_EXPRESSION "--device: there is no cuda:99: LibTorch [0-9.a-z+]+ sees [0-9]+ CUDA devices here")
 endif()
+
+# run.sh finds the examples by lines that begin with ivon_example, so these are not indented.
+if(IVON_SPNG_INCLUDE_DIR AND IVON_SPNG_LIBRARY)
+ivon_example(uncertainty COMMON SOURCES ${png_sources} ${uncertainty_sources})
+target_include_directories(uncertainty SYSTEM PRIVATE ${IVON_SPNG_INCLUDE_DIR})
+target_link_libraries(uncertainty PRIVATE ${IVON_SPNG_LIBRARY})
+else()
+  message(STATUS "The example uncertainty is left out: it needs libspng (Debian: libspng-dev)")
+endif()

@@ -43,7 +43,10 @@ Prediction direct(const Tensor& logits) {
   const Tensor p = torch::softmax(logits.to(torch::kDouble), -1);
   const Tensor p_bar = p.mean(0);
   const auto entropy = [](const Tensor& q) { return torch::special::entr(q).sum(-1); };
-  return {p_bar, entropy(p_bar), entropy(p_bar) - entropy(p).mean(0)};
+  Prediction result{p_bar, entropy(p_bar), entropy(p_bar) - entropy(p).mean(0)};
+  result.expected_entropy = entropy(p).mean(0);
+  result.confidence = std::get<0>(p_bar.max(-1));
+  return result;
 }
 
 double error(const Tensor& actual, const Tensor& expected) {
@@ -54,6 +57,8 @@ void expect_close(const Prediction& actual, const Prediction& expected, double t
   EXPECT_LE(error(actual.probs, expected.probs), tolerance);
   EXPECT_LE(error(actual.entropy, expected.entropy), tolerance);
   EXPECT_LE(error(actual.mutual_information, expected.mutual_information), tolerance);
+  EXPECT_LE(error(actual.expected_entropy, expected.expected_entropy), tolerance);
+  EXPECT_LE(error(actual.confidence, expected.confidence), tolerance);
 }
 
 TEST(Predict, AveragesProbabilitiesNotLogits) {
@@ -166,13 +171,17 @@ TEST(Predict, BadInput) {
           optimizer, [&] { return t; }, 2);
     });
   };
-  EXPECT_EQ(
-      ivon_test::message_of([&] {
-        ivon::predict(
-            optimizer, [] { return torch::eye(2); }, 0);
-      }),
-      "ivon: samples must be >= 1, got 0; for a prediction at the mean call the model outside "
-      "a sample");
+  const auto with = [&](const ivon::PredictOptions& options) {
+    return ivon_test::message_of([&] {
+      ivon::predict(
+          optimizer, [] { return torch::eye(2); }, options);
+    });
+  };
+  EXPECT_EQ(with(-1), "ivon: samples must be >= 0, got -1; 0 predicts at the mean, 16 is usual");
+  EXPECT_EQ(with(ivon::PredictOptions(3).antithetic(true)),
+            "ivon: samples must be even with antithetic, got 3; every sample has a mirror image");
+  EXPECT_EQ(with(ivon::PredictOptions().tolerance(-1)),
+            "ivon: tolerance must be finite and >= 0, got -1; 0 draws all samples");
   EXPECT_EQ(optimizer.drawn, 0);
   EXPECT_EQ(returning(Tensor()),
             "ivon: logits must be a tensor [..., C], got an undefined tensor; return the model's "
@@ -203,6 +212,8 @@ TEST(Predict, BadInput) {
   IVON_EXPECT_ERROR(ivon::PredictionAccumulator().result(),
                     "ivon: a prediction must have at least 1 sample, got 0; call add()");
   EXPECT_EQ(optimizer.index, -1);
+  EXPECT_EQ(with(ivon::PredictOptions(2).antithetic(true)),
+            "ivon: antithetic needs samples that have mirror(); leave the option out");
   EXPECT_EQ(returning(torch::ones({2, 1})),
             "ivon: logits must have at least 2 classes, got the shape [2, 1]; for a single sigmoid "
             "output z return torch::cat({torch::zeros_like(z), z}, -1)");

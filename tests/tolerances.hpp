@@ -39,12 +39,31 @@ inline constexpr double kSchedule = 1e-14;
 // sum to 1 +- 1e-7 were normalised for scikit-learn.
 inline constexpr double kMetricFloat32 = 5e-7;
 
+// Metrics of float64 inputs on the generated cases, absolute for figures in [0, 88] and relative
+// for regressions: sums of at most 60 terms in float64, and 15 digits in the file.
+inline constexpr double kMetricCases = 1e-12;
+// As above against torchmetrics, which sums in float32.
+inline constexpr double kMetricTorchmetrics = 1e-6;
+// As above for CRPS, relative: the numerical integration has a relative error of 1e-11 a piece, and
+// leaves out tails beyond 12 standard deviations.
+inline constexpr double kMetricIntegral = 1e-9;
+// Metrics over batches against all data at once, absolute: another order of 300 float64 terms.
+inline constexpr double kMetricBatches = 1e-13;
+
 // Averaged predictions against the definition in float64, absolute: entropies up to log 10, 16
 // samples; the float32 log-sum grows by a rounding of 6e-8 * log S a sample, hence the wider bound
 // for 1000 samples.
 inline constexpr double kPredictionFloat64 = 1e-14;
 inline constexpr double kPredictionFloat32 = 2e-6;
 inline constexpr double kPredictionFloat32Long = 2e-5;
+
+// Sensitivities in float64 against another order of the same sums, relative: at most 50 roundings
+// of 1e-16; in float32 against float64, 50 roundings of 6e-8; against torch.func, also the rounding
+// in the file; leave-one-out of a linear model against refits by linalg_solve.
+inline constexpr double kSensitivityFloat64 = 1e-13;
+inline constexpr double kSensitivityFloat32 = 5e-6;
+inline constexpr double kSensitivityGolden = 1e-12;
+inline constexpr double kLeaveOneOutRefit = 1e-9;
 
 // Known posteriors, averaged over 256 or 1024 independent runs. Precision (relative): bias of 0.3 %
 // from the quadratic term of the update, standard error 0.3 %. Mean, in posterior standard

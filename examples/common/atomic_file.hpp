@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <ivon/posterior/internal/atomic_file.hpp>
 #include <string>
 
 namespace examples {
@@ -13,25 +14,17 @@ namespace examples {
 class AtomicFile {
  public:
   // A NAME.part of an earlier program is overwritten. Nothing is thrown before commit().
-  explicit AtomicFile(std::filesystem::path file);
-  ~AtomicFile();
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
+  explicit AtomicFile(const std::filesystem::path& file) : file_(file.string()) {}
 
   // Appends `size` bytes. Remembers the first failure and then writes nothing more.
-  void write(const void* data, size_t size);
+  void write(const void* data, size_t size) { file_.write(data, size); }
 
   // Flushes the file to disk, renames it and flushes the folder. Throws std::runtime_error naming
   // the file and the reason ("No space left on device") if this or an earlier write failed.
   void commit();
 
  private:
-  void check(bool ok);  // remembers errno unless `ok`
-  void discard();       // closes and removes NAME.part
-
-  std::filesystem::path file_, part_;
-  int descriptor_;
-  int error_ = 0;  // errno of the first failure
+  ivon::detail::AtomicFile file_;
 };
 
 // The whole of `text` by an AtomicFile.

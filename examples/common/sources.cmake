@@ -4,9 +4,11 @@ set(common_sources
   common/atomic_file.cpp
   common/checkpoint.cpp
   common/classification.cpp
+  common/data/fashion_mnist.cpp
   common/data/idx.cpp
   common/gnuplot.cpp
   common/interrupt.cpp
+  common/models/conv_net_steps.cpp
   common/optimizers.cpp
   common/program.cpp
   common/progress.cpp
@@ -14,3 +16,6 @@ set(common_sources
   common/settings.cpp
   common/table.cpp
   common/training.cpp)
+
+# For the examples that read PNG files. It needs libspng, which the library of all examples does without.
+set(png_sources common/data/png.cpp)

@@ -22,15 +22,15 @@
 
 #include "common/classification.hpp"
 #include "common/compiled_ivon.hpp"
+#include "common/data/fashion_mnist.hpp"
 #include "common/gnuplot.hpp"
+#include "common/models/conv_net.hpp"
+#include "common/models/conv_net_steps.hpp"
 #include "common/program.hpp"
 #include "common/run_log.hpp"
 #include "common/training.hpp"
-#include "data.hpp"
-#include "network.hpp"
 #include "report.hpp"
 #include "settings.hpp"
-#include "train.hpp"
 
 namespace fashion_mnist {
 namespace {
@@ -39,7 +39,7 @@ namespace {
 struct Context {
   const Settings& s;
   const examples::Settings& list;
-  const Data& data;  // on the training device
+  const examples::FashionMnist& data;  // on the training device
   examples::RunLog& log;
 };
 
@@ -71,20 +71,21 @@ examples::TrainingPlan make_plan(const Context& c, const std::string& name, int6
 }
 
 // The same initial weights for every optimizer.
-ConvNet make_model(const Context& c, int64_t seed) {
+examples::ConvNet make_model(const Context& c, int64_t seed) {
   torch::manual_seed(seed);
-  ConvNet model;
+  examples::ConvNet model;
   model->to(torch::Device(c.s.common.device));
   to_channels_last(model);
   return model;
 }
 
 void run_adamw(Method& adamw, const Context& c, int64_t seed) {
-  ConvNet model = make_model(c, seed);
+  examples::ConvNet model = make_model(c, seed);
   const auto optimizer = examples::make_optimizer(c.s.adamw, model->parameters());
   const auto plan = make_plan(c, "AdamW", seed, "adamw-");
-  const auto end = examples::train(*model, *optimizer, plan,
-                                   plain_step(model, *optimizer, c.data.train, c.s.common.bf16));
+  const auto end =
+      examples::train(*model, *optimizer, plan,
+                      examples::plain_step(model, *optimizer, c.data.train, c.s.common.bf16));
   adamw.seconds_per_epoch.push_back(end.seconds / static_cast<double>(c.s.epochs));
   const auto forward = [&](const torch::Tensor& x) { return logits(model, x, c.s.common.bf16); };
   adamw.probs.push_back(examples::predict(forward, c.data.test.inputs));
@@ -92,15 +93,15 @@ void run_adamw(Method& adamw, const Context& c, int64_t seed) {
 
 void run_ivon(Method& mean, Method& averaged, const Context& c, const Named& named,
               const std::string& name, int64_t seed) {
-  ConvNet model = make_model(c, seed);
+  examples::ConvNet model = make_model(c, seed);
   const auto made = examples::make_optimizer(named.settings, model->parameters());
   ivon::IVON<>& optimizer = *examples::as_ivon(*made);
   const auto plan = make_plan(c, name, seed, named.prefix);
   const bool bf16 = c.s.common.bf16;
   const auto end = examples::train(*model, optimizer, plan,
                                    named.settings.sample_on_step
-                                       ? plain_step(model, optimizer, c.data.train, bf16)
-                                       : ivon_step(model, optimizer, c.data.train, bf16));
+                                       ? examples::plain_step(model, optimizer, c.data.train, bf16)
+                                       : examples::ivon_step(model, optimizer, c.data.train, bf16));
   optimizer.eval();  // the posterior mean, also after the step without a scope
   const auto forward = [&](const torch::Tensor& x) { return logits(model, x, bf16); };
   for (Method* m : {&mean, &averaged}) {
@@ -112,13 +113,14 @@ void run_ivon(Method& mean, Method& averaged, const Context& c, const Named& nam
 }
 
 void run(Settings& s, const examples::Settings& list) {
-  const Data data = load(s.data, s.train_limit, s.test_limit);
+  const examples::FashionMnist data =
+      examples::load_fashion_mnist(s.data, s.train_limit, s.test_limit);
   for (auto* o : {&s.ivon, &s.ivon_paper}) {
     if (o->ess == 0) o->ess = static_cast<double>(data.train.size());
   }
   // An optimizer refuses bad options: now, not after the others have trained for minutes.
   for (const auto& o : {s.adamw, s.ivon, s.ivon_paper}) {
-    examples::make_optimizer(o, ConvNet()->parameters());
+    examples::make_optimizer(o, examples::ConvNet()->parameters());
   }
   examples::RunLog log(s.common.out, s.common.resume);
   fmt::print(
@@ -135,7 +137,7 @@ void run(Settings& s, const examples::Settings& list) {
     methods.emplace_back(fmt::format("paper's IVON, {} samples", s.common.samples),
                          "ivon_paper_averaged", examples::kPurple);
   }
-  const Data there = data.to(torch::Device(s.common.device));
+  const examples::FashionMnist there = data.to(torch::Device(s.common.device));
   const Context context{s, list, there, log};
   for (int64_t i = 0; i < s.common.seeds; ++i) {
     run_adamw(methods[0], context, s.common.seed + i);

@@ -2,7 +2,5 @@
 # for examples/ and for tests/gpu.sh.
 set(fashion_mnist_sources
   fashion_mnist/main.cpp
-  fashion_mnist/data.cpp
   fashion_mnist/figures.cpp
-  fashion_mnist/report.cpp
-  fashion_mnist/train.cpp)
+  fashion_mnist/report.cpp)

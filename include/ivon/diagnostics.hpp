@@ -14,6 +14,7 @@
 #include <ivon/dispatch/tensor_update.hpp>
 #include <ivon/optimizer.hpp>
 #include <ivon/options.hpp>
+#include <ivon/quantiles.hpp>
 #include <ivon/state.hpp>
 #include <ivon/values/update_coefficients.hpp>
 #include <ivon/version.hpp>
@@ -43,32 +44,6 @@ struct Diagnostics {
 };
 
 namespace detail {
-
-// At most this many elements of a parameter, evenly spread, enter the quantiles.
-inline constexpr int64_t kQuantileElements = 1 << 16;
-
-inline at::Tensor spread_subset(const at::Tensor& values) {
-  const at::Tensor flat = values.reshape({-1});
-  const int64_t every = std::max<int64_t>(1, flat.numel() / kQuantileElements);
-  return flat.slice(0, 0, flat.numel(), every).to(at::kCPU, at::kDouble);
-}
-
-// The quantiles 0.05, 0.5 and 0.95 of the values in all tensors.
-inline std::array<double, 3> quantiles(const std::vector<at::Tensor>& parts) {
-  if (parts.empty()) return {};
-  const at::Tensor sorted = std::get<0>(at::cat(parts).sort());
-  const auto last = static_cast<double>(sorted.numel() - 1);
-  std::array<double, 3> found = {};
-  for (size_t i = 0; i < found.size(); ++i) {
-    const double share = std::array<double, 3>{0.05, 0.5, 0.95}[i];
-    found[i] = sorted[std::llround(share * last)].template item<double>();
-  }
-  return found;
-}
-
-inline double sum_of(const at::Tensor& values) {
-  return values.sum(at::kDouble).template item<double>();
-}
 
 inline std::vector<std::string> remedies_for(const Diagnostics& d, bool damped) {
   std::vector<std::string> remedies;
@@ -124,10 +99,12 @@ Diagnostics diagnostics(const IVON<Estimator>& optimizer) {
       const detail::UpdateCoefficients c = detail::update_coefficients(options, state.step());
       const auto count = static_cast<double>(parameter.numel());
       const at::Tensor mean = optimizer.mean(parameter);
-      const at::Tensor s = detail::aten::damped_hess(state.hess(), scale);
+      const detail::aten::Prior prior =
+          detail::aten::prior_of(state.prior_mean(), state.prior_precision(), scale);
+      const at::Tensor s = detail::aten::damped_hess(state.hess(), scale, prior);
       const at::Tensor sigma = (s * scale.ess).rsqrt();
       const at::Tensor direction =
-          detail::aten::step_direction(mean, state.hess(), state.momentum(), c);
+          detail::aten::step_direction(mean, state.hess(), state.momentum(), c, prior);
       d.elements += parameter.numel();
       d.steps = std::max(d.steps, state.step());
       moved += count * (1 - std::pow(options.beta2(), static_cast<double>(state.step())));
@@ -138,7 +115,7 @@ Diagnostics diagnostics(const IVON<Estimator>& optimizer) {
       clipped += detail::sum_of(direction.abs() > options.clip_radius());
       noises.push_back(detail::spread_subset(sigma));
       changes.push_back(detail::spread_subset(
-          ((state.hess() + scale.weight_decay) / (options.hess_init() + scale.weight_decay))
+          (s / detail::aten::plus_delta(at::full_like(s, options.hess_init()), scale, prior))
               .clamp_min(1e-300)
               .log10()));
     }

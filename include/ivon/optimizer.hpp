@@ -31,6 +31,17 @@
 
 IVON_NAMESPACE_BEGIN
 
+/// A prior N(mean, 1 / precision) for one parameter; IVON::set_priors() takes it.
+struct ParameterPrior {
+  /// A parameter that the optimizer trains.
+  at::Tensor parameter;
+  /// The mean in the parameter's shape, finite; undefined: 0. It is copied.
+  at::Tensor mean;
+  /// The precision in the parameter's shape or 0-dimensional, finite and > 0. It is copied.
+  /// Undefined: the parameter has no prior of its own any more.
+  at::Tensor precision;
+};
+
 /// Improved Variational Online Newton (Shen et al., ICML 2024, arXiv 2402.17641, Algorithm 1).
 ///
 /// Keeps a Gaussian posterior N(m, 1 / (ess (h + weight_decay))) over the parameters, given the
@@ -110,6 +121,19 @@ class IVON : public torch::optim::Optimizer {
   /// shows a sample in it.
   at::Tensor mean(const at::Tensor& param) const;
 
+  /// Gives parameters priors N(mean, 1 / precision) of their own: the precision of the posterior is
+  /// ess h plus the prior's, and steps are drawn towards the prior's mean. This serves continual
+  /// learning, finetuning towards a trained model, and federated averaging; posterior/prior.hpp has
+  /// what takes priors from a Posterior. The priors are part of the optimizer's archive. They
+  /// replace weight_decay, which must be 0 in the groups of these parameters. Such parameters are
+  /// updated by tensor expressions, several times slower than by the fused kernels. Nothing changes
+  /// for the others.
+  ///
+  /// Throws c10::Error, and changes nothing, if a tensor is not a parameter that is trained, if a
+  /// group has weight_decay > 0 or the optimizer has capturable, if a mean or a precision is not as
+  /// ParameterPrior says, while a sample is shown, or if a sample waits for step().
+  void set_priors(const std::vector<ParameterPrior>& priors);
+
   /// Sets the seed of the noise and starts both noise streams from their beginning. An optimizer
   /// whose seed was never set takes it from LibTorch's default CPU generator, so
   /// torch::manual_seed() before the construction determines it.
@@ -177,6 +201,8 @@ class IVON : public torch::optim::Optimizer {
   void add_groups(const std::vector<torch::optim::OptimizerParamGroup>& groups);
   void list_anew();
   std::vector<Active> active_parameters();
+  at::Tensor checked_prior_tensor(const detail::ParameterRef& ref, const at::Tensor& tensor,
+                                  const char* what, bool scalar) const;
   void check_state_of_sample(const detail::DrawnParameter& drawn, const IVONParamState* state);
   void ensure_state(Active& active);
 
@@ -216,5 +242,6 @@ IVON_NAMESPACE_END
 // The bodies; archive.hpp has save() and load().
 #include <ivon/optimizer/archive.hpp>     // IWYU pragma: export
 #include <ivon/optimizer/parameters.hpp>  // IWYU pragma: export
+#include <ivon/optimizer/priors.hpp>      // IWYU pragma: export
 #include <ivon/optimizer/samples.hpp>     // IWYU pragma: export
 #include <ivon/optimizer/step.hpp>        // IWYU pragma: export

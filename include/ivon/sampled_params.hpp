@@ -77,6 +77,16 @@ class [[nodiscard]] SampledParams {
   SampledParams(const SampledParams&) = delete;
   SampledParams& operator=(const SampledParams&) = delete;
 
+  /// Replaces the sample m + d, where m is the mean, by its mirror image m - d. Both have the same
+  /// distribution, and the errors that are odd in d cancel in an average over the two (antithetic
+  /// sampling). Only for predictions: throws c10::Error if the sample is a training sample, or if
+  /// this guard has ended.
+  void mirror() {
+    TORCH_CHECK(core_, "ivon: mirror() must be called while the guard lives, but it has ended");
+    const detail::OneCaller::Call call(core_->caller(), "mirror()");
+    core_->mirror();
+  }
+
   /// Ends the scope now. A second call does nothing.
   void restore() noexcept {
     if (!core_) return;

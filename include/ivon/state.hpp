@@ -24,6 +24,11 @@ class IVONParamState : public torch::optim::OptimizerCloneableParamState<IVONPar
   /// m in float32; defined for bfloat16 and float16 parameters only. Such a parameter holds m
   /// rounded to its own dtype.
   TORCH_ARG(at::Tensor, mean);
+  /// The mean m0 of a prior of the parameter's own, and undefined for 0. IVON::set_prior() sets it.
+  TORCH_ARG(at::Tensor, prior_mean);
+  /// The precision s0 > 0 of that prior, in the parameter's shape or 0-dimensional. Undefined means
+  /// that the parameter has the prior of its group's weight_decay.
+  TORCH_ARG(at::Tensor, prior_precision);
   /// t: number of updates of this parameter so far.
   TORCH_ARG(int64_t, step) = 0;
 
@@ -34,14 +39,19 @@ class IVONParamState : public torch::optim::OptimizerCloneableParamState<IVONPar
   /// Reads what the other overload wrote. Throws c10::Error if an entry is missing or has another
   /// type.
   inline void serialize(torch::serialize::InputArchive& archive) override;
-  /// Writes `hess`, `momentum`, `step` and, where it is defined, `mean` to the archive.
+  /// Writes `hess`, `momentum`, `step` and the tensors that are defined to the archive.
   inline void serialize(torch::serialize::OutputArchive& archive) const override;
 };
 
 inline void IVONParamState::serialize(torch::serialize::OutputArchive& archive) const {
   archive.write("hess", hess(), /*is_buffer=*/true);
   archive.write("momentum", momentum(), /*is_buffer=*/true);
-  if (mean().defined()) archive.write("mean", mean(), /*is_buffer=*/true);
+  const auto write_defined = [&archive](const char* key, const at::Tensor& tensor) {
+    if (tensor.defined()) archive.write(key, tensor, /*is_buffer=*/true);
+  };
+  write_defined("mean", mean());
+  write_defined("prior_mean", prior_mean());
+  write_defined("prior_precision", prior_precision());
   archive.write("step", c10::IValue(step()));
 }
 
@@ -58,6 +68,12 @@ inline void IVONParamState::serialize(torch::serialize::InputArchive& archive) {
   read("step", stored);
   step(detail::value_of<int64_t>(stored, "step"));
   if (archive.try_read("mean", stored)) mean(detail::value_of<at::Tensor>(stored, "mean"));
+  if (archive.try_read("prior_mean", stored)) {
+    prior_mean(detail::value_of<at::Tensor>(stored, "prior_mean"));
+  }
+  if (archive.try_read("prior_precision", stored)) {
+    prior_precision(detail::value_of<at::Tensor>(stored, "prior_precision"));
+  }
 }
 
 IVON_NAMESPACE_END

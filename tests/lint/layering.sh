@@ -17,7 +17,7 @@ layer() {
     options.hpp | state.hpp | estimator.hpp | noise.hpp | values/*) echo 3 ;;
     sampling/*) echo 4 ;;
     sampled_params.hpp | optimizer.hpp | optimizer/*) echo 5 ;;
-    posterior/* | schedulers.hpp | cuda_backend.hpp | diagnostics.hpp | adamw_state.hpp) echo 6 ;;
+    posterior/* | schedulers.hpp | cuda_backend.hpp | diagnostics.hpp | quantiles.hpp | adamw_state.hpp) echo 6 ;;
     ivon.hpp) echo 7 ;;
     *) echo unknown ;;
   esac

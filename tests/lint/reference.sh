@@ -38,7 +38,7 @@ if [ "$status" -ne 0 ] || [ -s "$folder/output" ]; then
   exit 1
 fi
 # A header that doxygen did not read would pass unchecked.
-for header in include/ivon/*.hpp include/ivon/posterior/*.hpp; do
+for header in include/ivon/*.hpp include/ivon/posterior/*.hpp include/ivon/posterior/metrics/*.hpp; do
   page=$(basename "$header" .hpp | sed 's/_/__/g')_8hpp_source.html
   [ -f "$folder/reference/$page" ] || { echo "reference: doxygen did not read $header; see docs/Doxyfile" >&2; exit 1; }
 done

@@ -16,7 +16,17 @@ struct SnippetBatch {
   torch::Tensor target;  // [8], int64
 };
 
-// A model of 4 inputs and 3 classes, two batches, their loss, and the names that loops over them
+// A posterior over the weights of a module.
+inline ivon::Posterior snippet_posterior(const torch::nn::Module& module, double precision) {
+  std::vector<ivon::PosteriorParameter> parameters;
+  for (const auto& item : module.named_parameters()) {
+    const auto mean = item.value().detach().clone();
+    parameters.push_back({item.key(), mean, torch::full_like(mean, precision)});
+  }
+  return ivon::Posterior(parameters, /*ess=*/16);
+}
+
+// A model of 4 inputs and 3 classes, two batches, their loss, posteriors, and the names that loops over them
 // use.
 #define SNIPPET_NAMES                                                                             \
   [[maybe_unused]] auto model =                                                                   \
@@ -26,6 +36,9 @@ struct SnippetBatch {
   [[maybe_unused]] auto batch = loader->front();                                                  \
   [[maybe_unused]] auto x = batch.data;                                                           \
   [[maybe_unused]] auto y = batch.target;                                                         \
+  [[maybe_unused]] auto batches = x.split(4);                                                     \
+  [[maybe_unused]] auto q = snippet_posterior(*model, 1), a = q, b = q, c = q,                     \
+                        start = snippet_posterior(*model, 0.5);                                   \
   [[maybe_unused]] auto loss_fn = torch::nn::CrossEntropyLoss();                                  \
   [[maybe_unused]] auto compute = [&] { return loss_fn(model->forward(x), y); };                  \
   [[maybe_unused]] const int64_t steps = 2;                                                       \

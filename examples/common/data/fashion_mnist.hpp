@@ -8,18 +8,23 @@
 
 #include "common/data/in_memory.hpp"
 
-namespace fashion_mnist {
+namespace examples {
 
 // inputs: [n, 1, 28, 28] float32 in channels-last order, standardised by the training set's
 // moments; targets: 0..9.
-struct Data {
-  examples::InMemory train, test;
+struct FashionMnist {
+  InMemory train, test;
 
-  Data to(const torch::Device& device) const;
+  FashionMnist to(const torch::Device& device) const;
 };
 
 // Reads the four files (plain or .gz) in `folder`. `train_limit` and `test_limit` > 0 keep that
 // many first examples. Throws std::runtime_error naming the file for anything missing or damaged.
-Data load(const std::filesystem::path& folder, int64_t train_limit = 0, int64_t test_limit = 0);
+FashionMnist load_fashion_mnist(const std::filesystem::path& folder, int64_t train_limit = 0,
+                                int64_t test_limit = 0);
 
-}  // namespace fashion_mnist
+// Between the grey levels 0..1 of the files and the standardised values.
+torch::Tensor standardised(const torch::Tensor& grey);
+torch::Tensor grey_levels(const torch::Tensor& standardised);
+
+}  // namespace examples

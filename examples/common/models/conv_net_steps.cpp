@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "train.hpp"
+#include "common/models/conv_net_steps.hpp"
 
-namespace fashion_mnist {
+namespace examples {
 
-examples::TrainingStep plain_step(ConvNet& model, torch::optim::Optimizer& optimizer,
-                                  const examples::InMemory& train, bool bf16) {
+TrainingStep plain_step(ConvNet& model, torch::optim::Optimizer& optimizer, const InMemory& train,
+                        bool bf16) {
   return [&model, &optimizer, &train, bf16](const torch::Tensor& rows) {
     const auto [images, targets] = train.batch(rows);
     optimizer.zero_grad();
@@ -15,8 +15,7 @@ examples::TrainingStep plain_step(ConvNet& model, torch::optim::Optimizer& optim
   };
 }
 
-examples::TrainingStep ivon_step(ConvNet& model, ivon::IVON<>& optimizer,
-                                 const examples::InMemory& train, bool bf16) {
+TrainingStep ivon_step(ConvNet& model, ivon::IVON<>& optimizer, const InMemory& train, bool bf16) {
   return [&model, &optimizer, &train, bf16](const torch::Tensor& rows) {
     const auto [images, targets] = train.batch(rows);
     optimizer.zero_grad();
@@ -31,4 +30,4 @@ examples::TrainingStep ivon_step(ConvNet& model, ivon::IVON<>& optimizer,
   };
 }
 
-}  // namespace fashion_mnist
+}  // namespace examples

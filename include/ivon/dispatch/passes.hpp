@@ -10,9 +10,8 @@
 #include <functional>
 #include <initializer_list>
 #include <ivon/dispatch/cuda_job.hpp>
-#include <ivon/dispatch/normals.hpp>
 #include <ivon/dispatch/parallel.hpp>
-#include <ivon/dispatch/tensor_update.hpp>
+#include <ivon/dispatch/tensor_passes.hpp>
 #include <ivon/dispatch/tensors.hpp>
 #include <ivon/kernels/cpu.hpp>
 #include <ivon/version.hpp>
@@ -22,68 +21,6 @@
 
 IVON_NAMESPACE_BEGIN
 namespace detail {
-
-/// What the update of one parameter uses: one sample and its gradient, or sums over several
-/// samples.
-struct Evidence {
-  StatisticFrom from;
-  Drawing drawing;
-  at::Tensor theta;          // the sample; not read with kSums
-  at::Tensor gradient;       // at theta, in the parameter's dtype and memory order; not with kSums
-  at::Tensor gradient_sum;   // kSums: over the samples, in the state's dtype
-  at::Tensor statistic_sum;  // kSums: the sum of the estimator's statistic over the samples
-  double samples = 1;
-};
-
-namespace aten {
-
-/// Returns m in the state's dtype. For bfloat16 and float16 parameters it is a new tensor.
-inline at::Tensor full_mean(const PosteriorTensors& posterior) {
-  return posterior.wide_mean.defined() ? adopted(posterior.mean, posterior.wide_mean)
-                                       : posterior.mean;
-}
-
-inline void draw(const PosteriorTensors& posterior, const at::Tensor& theta,
-                 const Drawing& drawing) {
-  const at::Tensor normals =
-      standard_normal(posterior.mean, drawing.noise, posterior.hess.scalar_type());
-  sample(full_mean(posterior), posterior.hess, normals, drawing.scale, theta);
-}
-
-/// Returns theta - m of one sample in the state's dtype, or an undefined tensor for an estimator
-/// that does not read it.
-template <class E>
-at::Tensor deviation_of(const PosteriorTensors& posterior, const Evidence& evidence) {
-  if constexpr (!E::kUsesDeviation) return {};
-  const auto dtype = posterior.hess.scalar_type();
-  if (evidence.from != StatisticFrom::kNoise) {
-    return evidence.theta.to(dtype) - full_mean(posterior);
-  }
-  // The noise has the memory order of the sample, because the memory order of the mean may have
-  // changed since.
-  const at::Tensor normals = standard_normal(evidence.theta, evidence.drawing.noise, dtype);
-  return deviation(posterior.hess, normals, evidence.drawing.scale);
-}
-
-template <class E>
-void update_from(const PosteriorTensors& posterior, const at::Tensor& momentum,
-                 const Evidence& evidence, const UpdateCoefficients& coefficients,
-                 const at::Tensor& skipped) {
-  const bool sums = evidence.from == StatisticFrom::kSums;
-  const auto dtype = posterior.hess.scalar_type();
-  const at::Tensor gradient =
-      sums ? evidence.gradient_sum / evidence.samples : evidence.gradient.to(dtype);
-  const at::Tensor average = sums ? evidence.statistic_sum / evidence.samples
-                                  : E::statistic(deviation_of<E>(posterior, evidence), gradient);
-  const at::Tensor mean = full_mean(posterior);
-  update<E>(mean, posterior.hess, momentum, gradient, average, coefficients, skipped);
-  if (posterior.wide_mean.defined()) {
-    posterior.wide_mean.copy_(mean);
-    posterior.mean.copy_(mean);
-  }
-}
-
-}  // namespace aten
 
 /// How the passes over a parameter are done.
 enum class Way {
@@ -319,19 +256,31 @@ class StepJob {
     std::optional<SampleTask> sample;
   };
 
+  // Holds the tensors to which PosteriorTensors refers.
+  struct KeptPosterior {
+    explicit KeptPosterior(const PosteriorTensors& p)
+        : mean(p.mean),
+          wide_mean(p.wide_mean),
+          hess(p.hess),
+          prior_mean(p.prior_mean),
+          prior_precision(p.prior_precision) {}
+    PosteriorTensors tensors() const {
+      return {mean, wide_mean, hess, prior_mean, prior_precision};
+    }
+    at::Tensor mean, wide_mean, hess, prior_mean, prior_precision;
+  };
+
   void add_by_tensors(const PosteriorTensors& posterior, const Update* update, const Draw* draw) {
-    const auto& [mean, wide_mean, hess] = posterior;
+    const KeptPosterior kept(posterior);
     if (update) {
-      by_tensors_.push_back([mean = mean, wide_mean = wide_mean, hess = hess,
-                             momentum = update->momentum, evidence = update->evidence,
+      by_tensors_.push_back([kept, momentum = update->momentum, evidence = update->evidence,
                              coefficients = update->coefficients, skipped = update->skipped] {
-        aten::update_from<E>({mean, wide_mean, hess}, momentum, evidence, coefficients, skipped);
+        aten::update_from<E>(kept.tensors(), momentum, evidence, coefficients, skipped);
       });
     }
     if (draw) {
-      by_tensors_.push_back([mean = mean, wide_mean = wide_mean, hess = hess, theta = draw->theta,
-                             drawing = draw->drawing] {
-        aten::draw({mean, wide_mean, hess}, theta, drawing);
+      by_tensors_.push_back([kept, theta = draw->theta, drawing = draw->drawing] {
+        aten::draw(kept.tensors(), theta, drawing);
       });
     }
   }

@@ -60,11 +60,20 @@ inline at::Tensor in_memory_order_of(const at::Tensor& parameter, const at::Tens
   return empty_in_memory_order(parameter, tensor.options()).copy_(tensor);
 }
 
+inline const at::Tensor& undefined_tensor() {
+  static const at::Tensor tensor;
+  return tensor;
+}
+
 /// The tensors of one parameter's posterior, all of the parameter's shape and device.
 struct PosteriorTensors {
   const at::Tensor& mean;  // m as the module holds it outside samples, in the parameter's dtype
   const at::Tensor& wide_mean;  // m in float32 for bfloat16 and float16 parameters, else undefined
   const at::Tensor& hess;
+  // A prior of the parameter's own (IVON::set_prior()), else undefined. The precision may be
+  // 0-dimensional. The kernels know the prior of weight_decay only.
+  const at::Tensor& prior_mean = undefined_tensor();
+  const at::Tensor& prior_precision = undefined_tensor();
 };
 
 /// Whether a kernel can pass over `tensor` and `mean` together.
@@ -77,6 +86,7 @@ inline bool fuses_with(const at::Tensor& tensor, const at::Tensor& mean, at::Sca
 inline bool is_fusible(const PosteriorTensors& posterior) {
   const at::Tensor& mean = posterior.mean;
   const at::ScalarType state = state_dtype(mean);
+  if (posterior.prior_precision.defined()) return false;
   return mean.is_non_overlapping_and_dense() && fuses_with(posterior.hess, mean, state) &&
          (!is_half(mean.scalar_type()) || fuses_with(posterior.wide_mean, mean, state));
 }

@@ -17,6 +17,9 @@ struct PosteriorScale {
   double weight_decay = 0;  // delta, >= 0
   double hess_floor = 0;    // smallest h that kernels use or write; hess_floor + weight_decay > 0
 
+  // The floor keeps h + delta at least so large, as a share of delta.
+  static constexpr double kFloorOfDelta = 0x1p-16;
+
   PosteriorScale() = default;
   /// The floor keeps h + delta >= 2^-16 delta + 2^-40 hess_init. In exact arithmetic the update
   /// itself keeps h + delta positive, but one extreme step can halve it. After some tens of such
@@ -25,7 +28,7 @@ struct PosteriorScale {
   PosteriorScale(double ess_value, double weight_decay_value, double hess_init)
       : ess(ess_value),
         weight_decay(weight_decay_value),
-        hess_floor(0x1p-16 * weight_decay_value + 0x1p-40 * hess_init - weight_decay_value) {}
+        hess_floor(kFloorOfDelta * weight_decay_value + 0x1p-40 * hess_init - weight_decay_value) {}
 };
 
 /// The coefficients of one update of one parameter; coefficient_list.inl says what each one is.

@@ -69,6 +69,11 @@ void IVON<E>::load(torch::serialize::InputArchive& archive) {
       auto state = std::make_unique<IVONParamState>();
       state->hess(on_parameter(stored->hess())).momentum(on_parameter(stored->momentum()));
       if (stored->mean().defined()) state->mean(on_parameter(stored->mean()));
+      if (stored->prior_mean().defined()) state->prior_mean(on_parameter(stored->prior_mean()));
+      if (const at::Tensor& precision = stored->prior_precision(); precision.defined()) {
+        state->prior_precision(precision.dim() == 0 ? precision.to(param.device())
+                                                    : on_parameter(precision));
+      }
       state->step(stored->step());
       states[param.unsafeGetTensorImpl()] = std::move(state);
     }

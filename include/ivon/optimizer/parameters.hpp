@@ -120,6 +120,10 @@ std::vector<typename IVON<E>::Active> IVON<E>::active_parameters() {
     auto* state = const_cast<IVONParamState*>(find_state(ref.tensor));
     if (state) detail::check_state_fits(ref, state->hess(), state->mean());
     const auto& options = static_cast<const IVONOptions&>(param_groups_[ref.group].options());
+    TORCH_CHECK(!state || !state->prior_precision().defined() || options.weight_decay() == 0,
+                "ivon: weight_decay must be 0 for ", ref.describe(),
+                ", which has a prior of its own, got ", options.weight_decay(),
+                "; set weight_decay(0), or take the prior away with set_priors()");
     active.push_back({&ref, &options, slots[i], state});
   }
   core().refuse_shown_elsewhere(

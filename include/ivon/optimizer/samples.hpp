@@ -53,8 +53,7 @@ detail::DrawnParameter IVON<E>::drawn_from(Active& active, detail::NoiseKey nois
   }
   noise.parameter = static_cast<uint32_t>(active.ref->index);
   return {*active.ref, active.slot,
-          detail::Drawing{noise, detail::posterior_scale(*active.options)}, state.hess(),
-          state.mean()};
+          detail::Drawing{noise, detail::posterior_scale(*active.options)}, state};
 }
 
 // Returns the noise key of the next sample and counts the sample, also in device memory.

@@ -59,7 +59,9 @@ void IVON<E>::step_standard(const LossClosure& closure, at::Tensor& loss) {
     const typename detail::StepJob<E>::Update part{
         state.momentum(), update.evidence, coefficients.next(*update.active),
         skipped_on(update.active->ref->tensor.device()), step_on_device(*update.active)};
-    job.add({update.active->ref->tensor, state.mean(), state.hess()}, &part, nullptr);
+    job.add({update.active->ref->tensor, state.mean(), state.hess(), state.prior_mean(),
+             state.prior_precision()},
+            &part, nullptr);
   }
   count_updates(updates, job.run());
   for (const PlannedUpdate& update : updates) {

@@ -1,175 +1,164 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// These functions predict by averaging over the posterior. They average the class PROBABILITIES p_s
-// of several weight samples s, not their logits. With H for the entropy, they compute
-//   p_bar = mean_s p_s,  entropy = H[p_bar],  mutual information = H[p_bar] - mean_s H[p_s].
-// The mutual information separates the disagreement of the samples from the noise in the data.
+// Predicts by averaging a classifier's probabilities over the posterior, as Shen et al. 2024 (arXiv
+// 2402.17641) do: one batch, or a whole data set. The posterior is that of an optimizer in training
+// or a Posterior. prediction.hpp says what is computed.
 #pragma once
 
-#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/log_softmax.h>
-#include <ATen/ops/logaddexp.h>
+#include <ATen/ops/cat.h>
 #include <c10/util/Exception.h>
 
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <ivon/posterior/internal/draws.hpp>
+#include <ivon/posterior/predict_options.hpp>
+#include <ivon/posterior/prediction.hpp>
 #include <ivon/version.hpp>
-#include <limits>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 IVON_NAMESPACE_BEGIN
+namespace detail {
 
-/// The averaged prediction for inputs whose logits have the shape [..., C], with C classes.
-///
-/// The tensors are float64 if the logits are float64, and float32 otherwise. They are on the device
-/// of the logits and carry no gradient.
-struct Prediction {
-  /// [..., C], 0 to 1, with the sum 1 over the classes. The mean of the samples' probabilities.
-  at::Tensor probs;
-  /// [...], in nats, 0 to log C. The entropy of `probs`, which is the whole uncertainty.
-  at::Tensor entropy;
-  /// [...], in nats, >= 0. `entropy` minus the mean entropy of the samples, which is the mutual
-  /// information of the class and the weights: the part of the uncertainty on which the samples
-  /// disagree and which more data would remove (Houlsby et al. 2011, arXiv 1112.5745).
-  at::Tensor mutual_information;
-};
+template <class Module>
+using IfModule = std::void_t<decltype(std::declval<Module&>().named_parameters())>;
 
-/// Averages predictions whose logits come one sample at a time. The memory that it keeps does not
-/// grow with the number of samples: one tensor [..., C] and one tensor [...].
-class PredictionAccumulator {
+/// Tells when averaged probabilities have settled, as PredictOptions::tolerance() describes.
+class SettledRule {
  public:
-  /// Adds one sample. `logits` has the shape [..., C] with C >= 2, is floating point and unbounded.
-  /// Shape, dtype and device must be those of the first sample. The sum runs in log space, in
-  /// float64 for float64 logits and in float32 otherwise. No gradient is recorded.
-  ///
-  /// Throws c10::Error if `logits` is not such a tensor; then the sample is not added.
-  void add(const at::Tensor& logits) {
-    check(logits);
-    const c10::NoGradGuard no_grad;
-    const at::Tensor log_p =
-        at::log_softmax(logits, -1, logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
-    const at::Tensor entropy = entropy_of(log_p);
-    // The sums are not changed in place, because a tensor that was made under InferenceMode cannot
-    // be changed in place outside of it.
-    log_sum_ = count_ == 0 ? log_p : at::logaddexp(log_sum_, log_p);
-    entropy_sum_ = count_ == 0 ? entropy : entropy_sum_ + entropy;
-    dtype_ = logits.scalar_type();
-    ++count_;
-  }
+  explicit SettledRule(double tolerance) : tolerance_(tolerance) {}
 
-  /// Returns the number of samples that were added, 0 or more.
-  int64_t count() const { return count_; }
-
-  /// Returns the average over the samples added so far. More samples may be added afterwards.
-  ///
-  /// Throws c10::Error if no sample was added.
-  Prediction result() const {
-    TORCH_CHECK(count_ > 0, "ivon: a prediction must have at least 1 sample, got 0; call add()");
-    const c10::NoGradGuard no_grad;
-    const auto samples = static_cast<double>(count_);
-    // The log of a probability of 1 can come out above 0 by rounding.
-    const at::Tensor log_p = (log_sum_ - std::log(samples)).clamp_max(0);
-    const at::Tensor entropy = entropy_of(log_p);
-    // Entropy is concave, so the difference is >= 0. Where the samples agree, rounding can make it
-    // slightly negative.
-    const at::Tensor mutual_information = (entropy - entropy_sum_ / samples).clamp_min(0);
-    return {log_p.exp(), entropy, mutual_information};
+  /// Whether the averages of `samples` samples are settled. `all` are the averages of all batches.
+  bool operator()(int64_t samples, const std::vector<PredictionAccumulator>& all) {
+    if (tolerance_ <= 0 || samples < next_) return false;
+    bool settled = !before_.empty();
+    std::vector<at::Tensor> now;
+    now.reserve(all.size());
+    for (size_t i = 0; i < all.size(); ++i) {
+      now.push_back(all[i].probs());
+      settled = settled && (now[i].numel() == 0 ||
+                            (now[i] - before_[i]).abs().max().item<double>() <= tolerance_);
+    }
+    before_ = std::move(now);
+    next_ = 2 * samples;
+    return settled;
   }
 
  private:
-  // Returns -sum p log p over the last dimension. The bound on log p turns the product 0 * -inf of
-  // an impossible class, which would be NaN, into 0.
-  static at::Tensor entropy_of(const at::Tensor& log_p) {
-    constexpr double kLowest = std::numeric_limits<float>::lowest();
-    return -(log_p.exp() * log_p.clamp_min(kLowest)).sum(-1);
-  }
-
-  // Throws c10::Error if `logits` is not as add() needs it.
-  void check(const at::Tensor& logits) const {
-    TORCH_CHECK(logits.defined(),
-                "ivon: logits must be a tensor [..., C], got an undefined tensor; return the "
-                "model's output from forward");
-    TORCH_CHECK(logits.is_floating_point(), "ivon: logits must be floating point, got ",
-                logits.scalar_type(), "; return scores before the softmax, not class indices");
-    TORCH_CHECK(logits.dim() >= 1 && logits.size(-1) >= 1,
-                "ivon: logits must have the classes as last dimension, got the shape ",
-                logits.sizes(), "; return [..., C]");
-    TORCH_CHECK(logits.size(-1) >= 2, "ivon: logits must have at least 2 classes, got the shape ",
-                logits.sizes(),
-                "; for a single sigmoid output z return torch::cat({torch::zeros_like(z), z}, -1)");
-    if (count_ == 0) return;
-    TORCH_CHECK(logits.sizes() == log_sum_.sizes(), "ivon: logits must have one shape for all ",
-                "samples, ", log_sum_.sizes(), ", got ", logits.sizes(),
-                "; forward must use the same inputs every time");
-    TORCH_CHECK(logits.scalar_type() == dtype_ && logits.device() == log_sum_.device(),
-                "ivon: logits must have one dtype and device for all samples, ", dtype_, " on ",
-                log_sum_.device(), ", got ", logits.scalar_type(), " on ", logits.device(),
-                "; convert them in forward");
-  }
-
-  at::Tensor log_sum_;      // [..., C] log of the sum of the samples' probabilities
-  at::Tensor entropy_sum_;  // [...] sum of the samples' entropies
-  at::ScalarType dtype_ = at::kFloat;
-  int64_t count_ = 0;
+  double tolerance_;
+  int64_t next_ = 2;
+  std::vector<at::Tensor> before_;
 };
 
-/// Returns the averaged prediction from logits that your program has already. `logits` has the
-/// shape [S, ..., C]: S >= 1 samples along the first dimension, C >= 2 classes along the last.
-///
-/// Throws c10::Error if `logits` has another shape or is not floating point.
-inline Prediction prediction_from_logits(const at::Tensor& logits) {
-  TORCH_CHECK(logits.defined() && logits.dim() >= 2 && logits.size(0) >= 1,
-              "ivon: logits must have the shape [S, ..., C] with S >= 1, got ",
-              logits.defined() ? c10::str(logits.sizes()) : "an undefined tensor",
-              "; stack the samples along a new first dimension");
-  PredictionAccumulator accumulator;
-  for (int64_t s = 0; s < logits.size(0); ++s) accumulator.add(logits.select(0, s));
-  return accumulator.result();
+template <class Draws, class Forward>
+Prediction predict_one(Draws& draws, const Forward& forward, const PredictOptions& options) {
+  std::vector<PredictionAccumulator> average(1);
+  SettledRule settled(options.tolerance());
+  for_each_sample(
+      draws, options, [&] { average[0].add(forward()); },
+      [&](int64_t samples) { return settled(samples, average); });
+  return average[0].result();
 }
 
-namespace detail {
-
-// Returns a guard that lets the module hold the mean between the samples of a prediction.
-// ivon::IVON has a friend function of this name, which is preferred.
-template <class Optimizer>
-auto mean_while_predicting(Optimizer& optimizer) {
-  return optimizer.mean_params();
+inline Prediction joined(const std::vector<Prediction>& parts) {
+  TORCH_CHECK(!parts.empty(), "ivon: the data must have at least 1 batch, got 0; check the loader");
+  const auto join = [&](at::Tensor Prediction::*field) {
+    std::vector<at::Tensor> tensors;
+    for (const Prediction& part : parts) tensors.push_back(part.*field);
+    return at::cat(tensors);
+  };
+  Prediction all{join(&Prediction::probs), join(&Prediction::entropy),
+                 join(&Prediction::mutual_information)};
+  all.expected_entropy = join(&Prediction::expected_entropy);
+  all.confidence = join(&Prediction::confidence);
+  all.samples = parts.front().samples;
+  return all;
 }
 
 }  // namespace detail
 
-/// Averages the prediction of `forward` over `samples` draws of the weights from the optimizer's
-/// posterior, as Shen et al. 2024 (arXiv 2402.17641) predict.
+/// Averages the prediction of `forward` over draws of the weights from the optimizer's posterior.
 ///
 /// `optimizer` is an ivon::IVON or an object of another type with sampled_params() and
 /// mean_params(). `forward` is called without arguments once per sample, while the module holds
 /// that sample and gradients are off. It returns logits [..., C], not probabilities, of the same
-/// shape every time. `samples` is at least 1. If the model has dropout or batch normalisation, call
-/// the model's eval() first.
+/// shape every time. If the model has dropout or batch normalisation, call the model's eval()
+/// first, or use the overload that is given the module.
 ///
 /// Training is not affected. Predictions draw from a noise stream of their own. When predict()
 /// returns or throws, the module holds what it held before.
 ///
-/// Throws c10::Error if `samples` is less than 1, if sampled_params() refuses (for instance because
-/// a sample is shown already), or if the logits are not as PredictionAccumulator::add() needs them.
-/// What `forward` throws passes through.
+/// Throws c10::Error if an option is out of range, if sampled_params() refuses (for instance
+/// because a sample is shown already), or if the logits are not as PredictionAccumulator::add()
+/// needs them. What `forward` throws passes through.
 template <class Optimizer, class Forward>
-Prediction predict(Optimizer& optimizer, Forward&& forward, int64_t samples = 16) {
-  TORCH_CHECK(samples >= 1, "ivon: samples must be >= 1, got ", samples,
-              "; for a prediction at the mean call the model outside a sample");
+Prediction predict(Optimizer& optimizer, Forward&& forward, const PredictOptions& options = {}) {
+  options.validate();
   const c10::NoGradGuard no_grad;
-  PredictionAccumulator accumulator;
-  using detail::mean_while_predicting;
-  // With sample_on_step the module shows the training sample again after the last prediction, not
-  // after each one.
-  const auto mean_between = mean_while_predicting(optimizer);
-  for (int64_t s = 0; s < samples; ++s) {
-    auto sample = optimizer.sampled_params();
-    accumulator.add(forward());
+  detail::OptimizerDraws<Optimizer> draws(optimizer);
+  return detail::predict_one(draws, forward, options);
+}
+
+/// Averages the prediction of `forward` over draws of a module's weights from `source`, which is a
+/// Posterior or an optimizer as in the other overload. The module is a torch::nn::Module or a
+/// torch::jit::Module; it is in evaluation mode meanwhile, and each of its parts is given its mode
+/// back. Otherwise as the other overload.
+template <class Source, class Module, class Forward, class = detail::IfModule<Module>>
+Prediction predict(Source& source, Module& module, Forward&& forward,
+                   const PredictOptions& options = {}) {
+  options.validate();
+  const c10::NoGradGuard no_grad;
+  const detail::EvaluationMode<Module> evaluating(module);
+  auto draws = detail::DrawsOf<Source, Module>::make(source, module);
+  return detail::predict_one(draws, forward, options);
+}
+
+/// Averages the predictions for a whole data set. `batches` is what a range-based for loop walks
+/// over, such as a vector or a LibTorch data loader (`*loader`), in the same order every time.
+/// `forward(batch)` returns the logits [n, ..., C] of a batch. Returns the prediction for all
+/// examples, joined along the first dimension.
+///
+/// The samples are the outer loop: all batches are predicted with the same samples, and the data
+/// are read once per sample. With the option `fresh_samples` every batch has samples of its own,
+/// and the data are read once. Memory: the results, [N, C] numbers. Source, module and errors are
+/// those of predict(); in addition it throws c10::Error if there is no batch, or if the number of
+/// batches changes.
+template <class Source, class Module, class Batches, class Forward>
+Prediction predict_batches(Source& source, Module& module, Batches&& batches, Forward&& forward,
+                           const PredictOptions& options = {}) {
+  options.validate();
+  const c10::NoGradGuard no_grad;
+  const detail::EvaluationMode<Module> evaluating(module);
+  auto draws = detail::DrawsOf<Source, Module>::make(source, module);
+  std::vector<Prediction> parts;
+  if (options.fresh_samples()) {
+    for (auto&& batch : batches) {
+      parts.push_back(detail::predict_one(
+          draws, [&] { return forward(batch); }, options));
+    }
+    return detail::joined(parts);
   }
-  return accumulator.result();
+  std::vector<PredictionAccumulator> averages;
+  detail::SettledRule settled(options.tolerance());
+  const auto visit = [&] {
+    const bool first = averages.empty();
+    size_t place = 0;
+    for (auto&& batch : batches) {
+      if (first) averages.emplace_back();
+      TORCH_CHECK(place < averages.size(), "ivon: the data must have the same batches every time, ",
+                  "but there are more than before; use a loader with a fixed order");
+      averages[place++].add(forward(batch));
+    }
+    TORCH_CHECK(place == averages.size(), "ivon: the data must have the same batches every time, ",
+                "but there are fewer than before; use a loader with a fixed order");
+  };
+  detail::for_each_sample(draws, options, visit,
+                          [&](int64_t samples) { return settled(samples, averages); });
+  for (const PredictionAccumulator& average : averages) parts.push_back(average.result());
+  return detail::joined(parts);
 }
 
 IVON_NAMESPACE_END

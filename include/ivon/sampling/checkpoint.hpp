@@ -24,7 +24,10 @@ IVON_NAMESPACE_BEGIN
 namespace detail {
 
 inline constexpr const char* kArchiveKey = "ivon_optimizer";
-inline constexpr int64_t kFormatVersion = 2;  // written by write(); version 1 can be read too
+// write() writes version 2, or 3 if a parameter has a prior of its own, so that a library that does
+// not know such priors refuses the archive. Version 1 can be read, too.
+inline constexpr int64_t kFormatVersion = 3;
+inline constexpr int64_t kFormatWithoutPriors = 2;
 
 struct Checkpoint {
   struct Parameter {
@@ -55,13 +58,16 @@ struct Checkpoint {
                   const std::vector<std::vector<ParameterRef>>& wanted) const;
 
  private:
+  bool any_prior() const;
+  void write_priors(torch::serialize::OutputArchive& root) const;
+  void read_priors(torch::serialize::InputArchive& root);
   void read_lists(torch::serialize::InputArchive& root);
   void read_nested_format(torch::serialize::InputArchive& root);  // reads format version 1
 };
 
 inline void Checkpoint::write(torch::serialize::OutputArchive& archive) const {
   torch::serialize::OutputArchive root(archive.compilation_unit());
-  root.write("format_version", c10::IValue(kFormatVersion));
+  root.write("format_version", c10::IValue(any_prior() ? kFormatVersion : kFormatWithoutPriors));
   root.write("noise_stream", c10::IValue(kNoiseStreamId));
   root.write("cuda_noise_stream", c10::IValue(kCudaNoiseStreamId));
   root.write("estimator", c10::IValue(estimator));
@@ -104,6 +110,7 @@ inline void Checkpoint::write(torch::serialize::OutputArchive& archive) const {
   root.write("mean", c10::IValue(std::move(wide_mean)));
   root.write("has_module_mean", c10::IValue(std::move(has_module_mean)));
   root.write("module_mean", c10::IValue(std::move(module_mean)));
+  if (any_prior()) write_priors(root);
   archive.write(kArchiveKey, root);
 }
 
@@ -162,6 +169,7 @@ inline Checkpoint Checkpoint::read(torch::serialize::InputArchive& archive) {
   } else {
     checkpoint.read_lists(root);
   }
+  if (format > kFormatWithoutPriors) checkpoint.read_priors(root);
   checkpoint.defaults.validate("the archive's defaults: ");
   for (size_t g = 0; g < checkpoint.groups.size(); ++g) {
     const std::string where = "the archive's parameter group " + std::to_string(g) + ": ";
@@ -228,6 +236,52 @@ inline void Checkpoint::read_lists(torch::serialize::InputArchive& root) {
   }
 }
 
+inline bool Checkpoint::any_prior() const {
+  for (const Group& group : groups) {
+    for (const Parameter& parameter : group.parameters) {
+      if (parameter.state && parameter.state->prior_precision().defined()) return true;
+    }
+  }
+  return false;
+}
+
+// One entry for each parameter with a state: whether it has a prior, and whether the prior has a
+// mean. The tensors are only those that are there.
+inline void Checkpoint::write_priors(torch::serialize::OutputArchive& root) const {
+  c10::List<bool> has_prior, has_mean;
+  c10::List<at::Tensor> precisions, means;
+  for (const Group& group : groups) {
+    for (const Parameter& parameter : group.parameters) {
+      if (!parameter.state) continue;
+      const at::Tensor& precision = parameter.state->prior_precision();
+      const at::Tensor& mean = parameter.state->prior_mean();
+      has_prior.push_back(precision.defined());
+      has_mean.push_back(mean.defined());
+      if (precision.defined()) precisions.push_back(precision);
+      if (mean.defined()) means.push_back(mean);
+    }
+  }
+  root.write("has_prior", c10::IValue(std::move(has_prior)));
+  root.write("has_prior_mean", c10::IValue(std::move(has_mean)));
+  root.write("prior_precision", c10::IValue(std::move(precisions)));
+  root.write("prior_mean", c10::IValue(std::move(means)));
+}
+
+inline void Checkpoint::read_priors(torch::serialize::InputArchive& root) {
+  ListReader has_prior(root, "has_prior"), has_mean(root, "has_prior_mean"),
+      precisions(root, "prior_precision"), means(root, "prior_mean");
+  for (Group& group : groups) {
+    for (Parameter& parameter : group.parameters) {
+      if (!parameter.state) continue;
+      if (has_prior.next<bool>()) parameter.state->prior_precision(precisions.next<at::Tensor>());
+      if (has_mean.next<bool>()) parameter.state->prior_mean(means.next<at::Tensor>());
+    }
+  }
+  for (const ListReader* list : {&has_prior, &has_mean, &precisions, &means}) {
+    list->check_at_end();
+  }
+}
+
 inline std::string numbered(const char* name, size_t number) {
   return name + std::to_string(number);
 }
@@ -277,6 +331,18 @@ inline void check_stored(const char* name, const at::Tensor& tensor, const Param
               ref.describe(), " must be finite; it is damaged");
 }
 
+/// Throws if the prior in a state, if there is one, does not belong to the parameter.
+inline void check_prior(const IVONParamState& state, const ParameterRef& ref,
+                        at::ScalarType dtype) {
+  const at::Tensor& precision = state.prior_precision();
+  if (state.prior_mean().defined()) check_stored("prior_mean", state.prior_mean(), ref, dtype);
+  if (!precision.defined()) return;
+  check_stored("prior_precision",
+               precision.dim() == 0 ? precision.expand_as(ref.tensor) : precision, ref, dtype);
+  TORCH_CHECK((precision > 0).all().item<bool>(), "ivon: the archive's prior_precision of ",
+              ref.describe(), " must be > 0; it is damaged");
+}
+
 inline void Checkpoint::check_fits(const char* wanted_estimator,
                                    const std::vector<std::vector<ParameterRef>>& wanted) const {
   TORCH_CHECK(estimator == wanted_estimator, "ivon: the archive was written with estimator '",
@@ -306,6 +372,7 @@ inline void Checkpoint::check_fits(const char* wanted_estimator,
       check_stored("hess", stored.state->hess(), ref, state);
       check_stored("momentum", stored.state->momentum(), ref, state);
       if (is_half(ref.tensor.scalar_type())) check_stored("mean", stored.state->mean(), ref, state);
+      check_prior(*stored.state, ref, state);
       constexpr int64_t kMostSteps = int64_t{1} << 53;
       TORCH_CHECK(stored.state->step() >= 0 && stored.state->step() < kMostSteps,
                   "ivon: the archive's step of ", ref.describe(), " must be >= 0 and < 2^53, got ",

@@ -13,6 +13,7 @@
 #include <ivon/sampling/parameter_checks.hpp>
 #include <ivon/sampling/two_buffers.hpp>
 #include <ivon/sampling/work_count.hpp>
+#include <ivon/state.hpp>
 #include <ivon/version.hpp>
 #include <string>
 #include <unordered_map>
@@ -78,18 +79,25 @@ void prepare_buffers(const std::vector<ParameterSlot*>& slots, const Refs& refs)
 
 /// One parameter in one sample.
 struct DrawnParameter {
-  DrawnParameter(ParameterRef r, ParameterSlot* s, Drawing d, at::Tensor hess_, at::Tensor wide)
+  DrawnParameter(ParameterRef r, ParameterSlot* s, Drawing d, const IVONParamState& state)
       : ref(std::move(r)),
         slot(s),
         drawing(d),
-        hess(std::move(hess_)),
-        wide_mean(std::move(wide)) {}
+        hess(state.hess()),
+        wide_mean(state.mean()),
+        prior_mean(state.prior_mean()),
+        prior_precision(state.prior_precision()) {}
+  /// A sample of a Posterior, whose mean is `center_`.
+  DrawnParameter(ParameterRef r, ParameterSlot* s, Drawing d, at::Tensor center_)
+      : ref(std::move(r)), slot(s), drawing(d), center(std::move(center_)) {}
 
   ParameterRef ref;
   ParameterSlot* slot;
   Drawing drawing;
   at::Tensor hess;       // of the parameter's state
   at::Tensor wide_mean;  // of the parameter's state; defined for bfloat16 and float16
+  at::Tensor prior_mean, prior_precision;  // of the parameter's state
+  at::Tensor center;                       // the mean of a Posterior; else undefined
   GradientMark gradient_before;
   int64_t version_shown = 0;     // version counter of the parameter after it was shown
   int64_t version_restored = 0;  // version counter of the parameter after it was restored
@@ -97,7 +105,11 @@ struct DrawnParameter {
   bool written_after = false;  // by the program between the scope's end and the harvest
   bool got_gradient = false;   // its gradient changed while shown
 
-  PosteriorTensors posterior() const { return {slot->buffers.mean(), wide_mean, hess}; }
+  PosteriorTensors posterior() const {
+    return {slot->buffers.mean(), wide_mean, hess, prior_mean, prior_precision};
+  }
+  /// Returns the mean of the distribution that the sample was drawn from.
+  at::Tensor mean() const { return center.defined() ? center : aten::full_mean(posterior()); }
 
   void mark_shown() {
     version_shown = version_of(ref.tensor);

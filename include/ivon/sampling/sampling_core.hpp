@@ -86,6 +86,21 @@ class SamplingCore {
     live_ = std::move(sample);
   }
 
+  /// Replaces the sample m + d that a scope shows by m - d. Must not be called for a training
+  /// sample.
+  void mirror() {
+    TORCH_CHECK(live_ && !live_->training,
+                "ivon: mirror() must be called while a sample for prediction is shown; draw it "
+                "under torch::NoGradGuard");
+    const PlainTensors plain;
+    at::autocast::clear_cache();
+    for (const DrawnParameter& drawn : live_->parameters) {
+      at::Tensor parameter = drawn.ref.tensor;
+      const at::Tensor mean = drawn.mean();
+      parameter.copy_(mean * 2 - parameter.to(mean.scalar_type()));
+    }
+  }
+
   /// Ends the scope of sampled_params() and shows the mean again. A training sample with gradients
   /// then waits for step(), unless `drop`, which means that an exception is leaving the scope. This
   /// function does not throw. It records an error, which the next call reports (`report_damage`).

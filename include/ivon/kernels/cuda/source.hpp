@@ -44,6 +44,9 @@ struct PosteriorScale {
   double weight_decay = 0;  // delta, >= 0
   double hess_floor = 0;    // smallest h that kernels use or write; hess_floor + weight_decay > 0
 
+
+  static constexpr double kFloorOfDelta = 0x1p-16;
+
   PosteriorScale() = default;
 
 
@@ -52,7 +55,7 @@ struct PosteriorScale {
   PosteriorScale(double ess_value, double weight_decay_value, double hess_init)
       : ess(ess_value),
         weight_decay(weight_decay_value),
-        hess_floor(0x1p-16 * weight_decay_value + 0x1p-40 * hess_init - weight_decay_value) {}
+        hess_floor(kFloorOfDelta * weight_decay_value + 0x1p-40 * hess_init - weight_decay_value) {}
 };
 
 

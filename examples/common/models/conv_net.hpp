@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network: two convolutions and two linear layers, 206,922 parameters, no BatchNorm.
+// A network for images of 28 x 28 pixels: two convolutions and two linear layers, 206,922
+// parameters, no BatchNorm, and dropout where an example asks for it.
 #pragma once
 
 #include <torch/torch.h>
 
 #include "common/autocast.hpp"
 
-namespace fashion_mnist {
+namespace examples {
 
 struct ConvNetImpl : torch::nn::Module {
-  ConvNetImpl() {
+  // `dropout_probability` is the probability, 0 to below 1, with which an input of each linear
+  // layer is dropped in training mode. With 0 nothing is drawn from the generator.
+  explicit ConvNetImpl(double dropout_probability = 0) : dropout(dropout_probability) {
     const auto conv = [](int64_t in, int64_t out) {
       return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, /*kernel_size=*/3).padding(1));
     };
@@ -23,12 +26,18 @@ struct ConvNetImpl : torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& images) {
     torch::Tensor x = torch::max_pool2d(torch::relu(conv1->forward(images)), 2);  // [n, 16, 14, 14]
     x = torch::max_pool2d(torch::relu(conv2->forward(x)), 2);                     // [n, 32, 7, 7]
-    x = torch::relu(hidden->forward(x.flatten(1)));                               // [n, 128]
-    return output->forward(x);
+    x = torch::relu(hidden->forward(dropped(x.flatten(1))));                      // [n, 128]
+    return output->forward(dropped(x));
   }
 
   torch::nn::Conv2d conv1{nullptr}, conv2{nullptr};
   torch::nn::Linear hidden{nullptr}, output{nullptr};
+  double dropout;
+
+ private:
+  torch::Tensor dropped(const torch::Tensor& x) const {
+    return dropout > 0 ? torch::dropout(x, dropout, is_training()) : x;
+  }
 };
 TORCH_MODULE(ConvNet);
 
@@ -44,8 +53,8 @@ inline void to_channels_last(ConvNet& model) {
 // images [n, 1, 28, 28] -> logits [n, 10] float32; with `bf16`, convolutions and products in
 // bfloat16.
 inline torch::Tensor logits(ConvNet& model, const torch::Tensor& images, bool bf16) {
-  const examples::Autocast autocast(images.device().type(), bf16);
+  const Autocast autocast(images.device().type(), bf16);
   return model->forward(images).to(torch::kFloat);
 }
 
-}  // namespace fashion_mnist
+}  // namespace examples

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// PNG images, decoded by libspng (https://libspng.org; Debian: libspng-dev). This file is not part
+// of the library of examples/common, so that only the examples that read PNG need libspng:
+// ${png_sources} of common/sources.cmake.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+
+namespace examples {
+
+// The pixels of a PNG file of any colour type and depth as a uint8 tensor [height, width, 4] of
+// red, green, blue and opacity (0 is transparent). Throws std::runtime_error naming the file and
+// the reason if it cannot be read, is damaged, or has more than 2^26 pixels.
+at::Tensor read_png(const std::filesystem::path& file);
+
+}  // namespace examples
