@@ -92,6 +92,14 @@ TEST(Posterior, OfAnOptimizer) {
   EXPECT_FALSE(same_bits(run.model->weight, before));
 }
 
+TEST(Posterior, OfAnOptimizerBeforeTraining) {
+  torch::nn::Linear model(2, 3);
+  const ivon::IVON optimizer(model->parameters(),
+                             ivon::IVONOptions(0.1).ess(100).hess_init(0.5).weight_decay(0.25));
+  const Posterior q = Posterior::of(optimizer, *model);
+  EXPECT_TRUE(torch::allclose(q.precision("weight"), torch::full({3, 2}, 75.0)));
+}
+
 TEST(Posterior, OfAnOptimizerWhileTheModuleShowsASample) {
   torch::manual_seed(ivon_test::kSeed);
   TrainedTied run(/*on_step=*/true);
@@ -101,8 +109,8 @@ TEST(Posterior, OfAnOptimizerWhileTheModuleShowsASample) {
   EXPECT_TRUE(same_bits(q.mean("bias"), run.model->bias));
 }
 
-// With sample_on_step, the module shows the mean in a scope of mean_params(), and a posterior may be
-// shown in it.
+// With sample_on_step, the module shows the mean in a scope of mean_params(), and a posterior may
+// be shown in it.
 TEST(Posterior, IsShownDuringTrainingInAScopeOfTheMean) {
   torch::manual_seed(ivon_test::kSeed);
   TrainedTied run(/*on_step=*/true);

@@ -62,9 +62,10 @@ $(head -n 30 "$folder/diff")" ;;
       else
         printf 'void snippet_%s() {\n  SNIPPET_NAMES;\n' "$number"
         grep -qE 'optimizer *(\(|=|\{)|optimizer;' "$folder/$number.cpp" || printf '  SNIPPET_OPTIMIZER;\n'
-        printf '#line %s "%s"\n' $((line + 1)) "$document"
+        # In a block of its own, a snippet may declare a name that the prelude has.
+        printf '  {\n#line %s "%s"\n' $((line + 1)) "$document"
         grep -v '^#include' "$folder/$number.cpp" || true
-        printf '}\n'
+        printf '  }\n}\n'
         printf '  std::cerr << "%s:%s\\n";\n  snippet_%s();\n' "$document" "$line" "$number" >>"$main"
       fi >>"$program" ;;
     none*) skipped=$((skipped + 1)) ;;

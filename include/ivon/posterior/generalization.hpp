@@ -101,7 +101,7 @@ RegressionLeaveOneOut leave_one_out_regression(Posterior& q, Module& module, con
                                 : "an undefined tensor",
               "; squeeze() or convert them");
   const auto column = [&forward](const at::Tensor& examples) -> at::Tensor {
-    const at::Tensor outputs = forward(examples);
+    at::Tensor outputs = forward(examples);
     if (!outputs.defined() || outputs.dim() > 2) return outputs;  // the caller reports it
     TORCH_CHECK(outputs.dim() == 1 || (outputs.dim() == 2 && outputs.size(1) == 1),
                 "ivon: forward must return one prediction for each example, [n] or [n, 1], got ",

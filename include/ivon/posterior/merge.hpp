@@ -65,6 +65,15 @@ inline Gaussian merge_gaussians(const std::vector<Gaussian>& models,
   return {shift.div_(precision).add_(m0), precision};
 }
 
+/// Returns gaussian(model) of each model.
+template <class OfModel>
+std::vector<Gaussian> terms_of(const std::vector<Posterior>& models, const OfModel& gaussian) {
+  std::vector<Gaussian> terms;
+  terms.reserve(models.size());
+  for (const Posterior& model : models) terms.push_back(gaussian(model));
+  return terms;
+}
+
 /// Adds to `differences` a line for each name or shape in which `model` differs from `first`.
 inline void list_differences(const Posterior& first, const Posterior& model,
                              const std::string& what, std::ostream& differences) {
@@ -125,9 +134,8 @@ inline Gaussian merged_parameter(const std::vector<Posterior>& models,
   const auto gaussian = [&](const Posterior& q) {
     return Gaussian{q.mean(name), q.precision(name)};
   };
-  std::vector<Gaussian> terms;
-  for (const Posterior& model : models) terms.push_back(gaussian(model));
-  Gaussian merged = merge_gaussians(terms, weights, base ? gaussian(*base) : Gaussian());
+  Gaussian merged =
+      merge_gaussians(terms_of(models, gaussian), weights, base ? gaussian(*base) : Gaussian());
   const int64_t right = (merged.precision > 0).sum().item<int64_t>();
   const int64_t count = merged.precision.numel();
   TORCH_CHECK(right == count, "ivon: the merged precision must be > 0, but ", count - right, " of ",
@@ -228,9 +236,8 @@ inline Posterior merge_means(const std::vector<Posterior>& models,
     const auto certain = [&](const Posterior& q) {
       return Gaussian{q.mean(parameter.name), at::ones({})};
     };
-    std::vector<Gaussian> terms;
-    for (const Posterior& model : models) terms.push_back(certain(model));
-    const Gaussian mean = merge_gaussians(terms, a, base ? certain(*base) : Gaussian());
+    const Gaussian mean =
+        merge_gaussians(terms_of(models, certain), a, base ? certain(*base) : Gaussian());
     parameter.mean = mean.mean.to(parameter.mean.scalar_type());
   }
   const std::optional<double> ess =

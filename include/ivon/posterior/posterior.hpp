@@ -6,6 +6,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/isfinite.h>
 #include <c10/util/Exception.h>
 
@@ -65,10 +66,10 @@ class Posterior {
   /// Returns the posterior that an optimizer has learned over the parameters of a module, with
   /// copies of its tensors. precision = ess (h + weight_decay), and the prior is N(0, 1 / (ess
   /// weight_decay)) where weight_decay > 0. Parameters of the module that the optimizer does not
-  /// train become left_out(). It may be called at any time, also while the module shows a sample.
+  /// train become left_out(). It may be called at any time, also while the module shows a sample,
+  /// and before training, when h is hess_init.
   ///
-  /// Throws c10::Error if the optimizer trains a parameter that the module does not have, or one
-  /// that was never sampled.
+  /// Throws c10::Error if the optimizer trains a parameter that the module does not have.
   template <class Estimator, class Module>
   static Posterior of(const IVON<Estimator>& optimizer, const Module& module);
 
@@ -207,7 +208,7 @@ class Posterior {
     } catch (const std::exception& error) {
       reason = error.what();
     }
-    TORCH_CHECK(false, "ivon: ", file, " cannot be read as a posterior: ", reason);
+    C10_THROW_ERROR(Error, c10::str("ivon: ", file, " cannot be read as a posterior: ", reason));
   }
 
   /// For functions that draw many samples: connects the posterior with a module once.
@@ -226,6 +227,29 @@ class Posterior {
   std::vector<std::string> left_out_;
   detail::NoiseStream noise_;
 };
+
+namespace detail {
+
+// Returns the posterior and the prior of one parameter. A state without tensors is that of a
+// parameter before its first sample.
+inline PosteriorParameter posterior_parameter(const std::string& name, const at::Tensor& mean,
+                                              const IVONOptions& options,
+                                              const IVONParamState& state) {
+  const PosteriorScale scale = posterior_scale(options);
+  const aten::Prior prior = aten::prior_of(state.prior_mean(), state.prior_precision(), scale);
+  const at::Tensor hess =
+      state.hess().defined() ? state.hess() : at::full_like(mean, options.hess_init());
+  PosteriorParameter parameter{name, mean, aten::damped_hess(hess, scale, prior) * scale.ess};
+  if (state.prior_precision().defined()) {
+    parameter.prior_precision = state.prior_precision().clone();
+    if (state.prior_mean().defined()) parameter.prior_mean = state.prior_mean().clone();
+  } else if (scale.weight_decay > 0) {
+    parameter.prior_precision = at::full({}, scale.ess * scale.weight_decay, mean.options());
+  }
+  return parameter;
+}
+
+}  // namespace detail
 
 template <class Estimator, class Module>
 Posterior Posterior::of(const IVON<Estimator>& optimizer, const Module& module) {
@@ -250,22 +274,11 @@ Posterior Posterior::of(const IVON<Estimator>& optimizer, const Module& module) 
       continue;
     }
     const IVONOptions& options = *entry->second;
-    const detail::PosteriorScale scale = detail::posterior_scale(options);
-    const IVONParamState& state = optimizer.param_state(found.tensor);
-    const detail::aten::Prior prior =
-        detail::aten::prior_of(state.prior_mean(), state.prior_precision(), scale);
-    PosteriorParameter parameter;
-    parameter.name = found.names.front();
-    parameter.mean = optimizer.mean(found.tensor);
-    parameter.precision = detail::aten::damped_hess(state.hess(), scale, prior) * scale.ess;
-    if (state.prior_precision().defined()) {
-      parameter.prior_precision = state.prior_precision().clone();
-      if (state.prior_mean().defined()) parameter.prior_mean = state.prior_mean().clone();
-    } else if (scale.weight_decay > 0) {
-      parameter.prior_precision =
-          at::full({}, scale.ess * scale.weight_decay, parameter.mean.options());
-    }
-    parameters.push_back(std::move(parameter));
+    // Before the first sample of a parameter there is no state.
+    const bool sampled = optimizer.state().count(found.tensor.unsafeGetTensorImpl()) > 0;
+    parameters.push_back(detail::posterior_parameter(
+        found.names.front(), optimizer.mean(found.tensor), options,
+        sampled ? optimizer.param_state(found.tensor) : IVONParamState()));
     trained.erase(entry);
   }
   TORCH_CHECK(trained.empty(), "ivon: the module must have all parameters that the optimizer ",

@@ -67,6 +67,7 @@ inline Prediction joined(const std::vector<Prediction>& parts) {
   TORCH_CHECK(!parts.empty(), "ivon: the data must have at least 1 batch, got 0; check the loader");
   const auto join = [&](at::Tensor Prediction::*field) {
     std::vector<at::Tensor> tensors;
+    tensors.reserve(parts.size());
     for (const Prediction& part : parts) tensors.push_back(part.*field);
     return at::cat(tensors);
   };

@@ -75,6 +75,7 @@ inline Posterior prune(const Posterior& q, double fraction,
   at::Tensor chosen;  // of all weights, one after the other; only for kAllParameters
   if (scope == PruneScope::kAllParameters && !parameters.empty()) {
     std::vector<at::Tensor> all;
+    all.reserve(parameters.size());
     for (const PosteriorParameter& p : parameters) {
       all.push_back(ratios(p).to(parameters.front().mean.device()));
     }
