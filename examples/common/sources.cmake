@@ -8,7 +8,7 @@ set(common_sources
   common/data/idx.cpp
   common/gnuplot.cpp
   common/interrupt.cpp
-  common/models/conv_net_steps.cpp
+  common/models/fashion_training.cpp
   common/optimizers.cpp
   common/program.cpp
   common/progress.cpp

@@ -25,7 +25,7 @@
 #include "common/data/fashion_mnist.hpp"
 #include "common/gnuplot.hpp"
 #include "common/models/conv_net.hpp"
-#include "common/models/conv_net_steps.hpp"
+#include "common/models/fashion_training.hpp"
 #include "common/program.hpp"
 #include "common/run_log.hpp"
 #include "common/training.hpp"
@@ -49,51 +49,30 @@ struct Named {
   std::string prefix;
 };
 
-// A run does not depend on the settings of the other optimizers.
 examples::TrainingPlan make_plan(const Context& c, const std::string& name, int64_t seed,
                                  const std::string& own_prefix) {
-  std::vector<std::string> others;
-  for (const Named& o :
-       {Named{c.s.ivon, ""}, Named{c.s.adamw, "adamw-"}, Named{c.s.ivon_paper, "paper-"}}) {
-    if (o.prefix == own_prefix) continue;
-    const auto names = examples::optimizer_setting_names(o.settings, o.prefix);
-    others.insert(others.end(), names.begin(), names.end());
-  }
-  examples::TrainingPlan plan = examples::make_plan(c.s.common, c.list, others);
+  examples::TrainingPlan plan = examples::fashion_plan(c.s.common, c.list, c.s.training,
+                                                       c.data.train.size(), c.log, own_prefix);
   plan.name = name;
-  plan.examples = c.data.train.size();
-  plan.batch = c.s.batch;
-  plan.epochs = c.s.epochs;
-  plan.warmup = c.s.warmup;
   plan.seed = seed;
-  plan.log = &c.log;
   return plan;
 }
 
-// The same initial weights for every optimizer.
-examples::ConvNet make_model(const Context& c, int64_t seed) {
-  torch::manual_seed(seed);
-  examples::ConvNet model;
-  model->to(torch::Device(c.s.common.device));
-  to_channels_last(model);
-  return model;
-}
-
 void run_adamw(Method& adamw, const Context& c, int64_t seed) {
-  examples::ConvNet model = make_model(c, seed);
-  const auto optimizer = examples::make_optimizer(c.s.adamw, model->parameters());
+  examples::ConvNet model = examples::fashion_network(c.s.common.device, seed);
+  const auto optimizer = examples::make_optimizer(c.s.training.adamw, model->parameters());
   const auto plan = make_plan(c, "AdamW", seed, "adamw-");
   const auto end =
       examples::train(*model, *optimizer, plan,
                       examples::plain_step(model, *optimizer, c.data.train, c.s.common.bf16));
-  adamw.seconds_per_epoch.push_back(end.seconds / static_cast<double>(c.s.epochs));
+  adamw.seconds_per_epoch.push_back(end.seconds / static_cast<double>(c.s.training.epochs));
   const auto forward = [&](const torch::Tensor& x) { return logits(model, x, c.s.common.bf16); };
   adamw.probs.push_back(examples::predict(forward, c.data.test.inputs));
 }
 
 void run_ivon(Method& mean, Method& averaged, const Context& c, const Named& named,
               const std::string& name, int64_t seed) {
-  examples::ConvNet model = make_model(c, seed);
+  examples::ConvNet model = examples::fashion_network(c.s.common.device, seed);
   const auto made = examples::make_optimizer(named.settings, model->parameters());
   ivon::IVON<>& optimizer = *examples::as_ivon(*made);
   const auto plan = make_plan(c, name, seed, named.prefix);
@@ -105,7 +84,7 @@ void run_ivon(Method& mean, Method& averaged, const Context& c, const Named& nam
   optimizer.eval();  // the posterior mean, also after the step without a scope
   const auto forward = [&](const torch::Tensor& x) { return logits(model, x, bf16); };
   for (Method* m : {&mean, &averaged}) {
-    m->seconds_per_epoch.push_back(end.seconds / static_cast<double>(c.s.epochs));
+    m->seconds_per_epoch.push_back(end.seconds / static_cast<double>(c.s.training.epochs));
   }
   mean.probs.push_back(examples::predict(forward, c.data.test.inputs));
   averaged.probs.push_back(
@@ -114,25 +93,19 @@ void run_ivon(Method& mean, Method& averaged, const Context& c, const Named& nam
 
 void run(Settings& s, const examples::Settings& list) {
   const examples::FashionMnist data =
-      examples::load_fashion_mnist(s.data, s.train_limit, s.test_limit);
-  for (auto* o : {&s.ivon, &s.ivon_paper}) {
-    if (o->ess == 0) o->ess = static_cast<double>(data.train.size());
-  }
-  // An optimizer refuses bad options: now, not after the others have trained for minutes.
-  for (const auto& o : {s.adamw, s.ivon, s.ivon_paper}) {
-    examples::make_optimizer(o, examples::ConvNet()->parameters());
-  }
+      examples::load_fashion_mnist(s.training.data, s.training.train_limit, s.test_limit);
+  s.training.complete(data.train.size());
   examples::RunLog log(s.common.out, s.common.resume);
   fmt::print(
       "Fashion-MNIST: {} training and {} test images; {} epochs, batch {}, {}, {}{} threads\n",
-      data.train.size(), data.test.size(), s.epochs, s.batch, s.common.device,
+      data.train.size(), data.test.size(), s.training.epochs, s.training.batch, s.common.device,
       s.common.bf16 ? "bfloat16, " : "", s.common.threads);
 
   std::vector<Method> methods = {
       Method("AdamW", "adamw", examples::kOrange),
       Method("IVON at the mean", "ivon_mean", examples::kSky),
       Method(fmt::format("IVON, {} samples", s.common.samples), "ivon_averaged", examples::kBlue)};
-  if (s.paper) {
+  if (s.training.paper) {
     methods.emplace_back("paper's IVON at the mean", "ivon_paper_mean", examples::kGreen);
     methods.emplace_back(fmt::format("paper's IVON, {} samples", s.common.samples),
                          "ivon_paper_averaged", examples::kPurple);
@@ -141,9 +114,9 @@ void run(Settings& s, const examples::Settings& list) {
   const Context context{s, list, there, log};
   for (int64_t i = 0; i < s.common.seeds; ++i) {
     run_adamw(methods[0], context, s.common.seed + i);
-    run_ivon(methods[1], methods[2], context, {s.ivon, ""}, "IVON", s.common.seed + i);
-    if (s.paper) {
-      run_ivon(methods[3], methods[4], context, {s.ivon_paper, "paper-"}, "IVON-paper",
+    run_ivon(methods[1], methods[2], context, {s.training.ivon, ""}, "IVON", s.common.seed + i);
+    if (s.training.paper) {
+      run_ivon(methods[3], methods[4], context, {s.training.ivon_paper, "paper-"}, "IVON-paper",
                s.common.seed + i);
     }
     for (Method& m : methods) {

@@ -85,7 +85,7 @@ std::string results_table(const std::vector<Method>& methods, const Settings& se
                     examples::format_estimate(s.nll, 4), examples::format_estimate(s.ece, 4),
                     fmt::format("{:.1f}", s.seconds.mean)});
   }
-  return fmt::format("Fashion-MNIST test set, {} epochs, {} seed{}\n", settings.epochs,
+  return fmt::format("Fashion-MNIST test set, {} epochs, {} seed{}\n", settings.training.epochs,
                      settings.common.seeds,
                      settings.common.seeds > 1 ? "s (mean ± standard error)" : "") +
          examples::format_table({"", "accuracy %", "NLL", "ECE", "s/epoch"}, rows);

@@ -33,24 +33,20 @@ namespace uncertainty {
 namespace {
 
 void run(Settings& s, const examples::Settings& list) {
-  const examples::FashionMnist data = examples::load_fashion_mnist(s.data, s.train_limit);
-  for (auto* o : {&s.ivon, &s.ivon_paper}) {
-    if (o->ess == 0) o->ess = static_cast<double>(data.train.size());
-  }
-  // An optimizer refuses bad options: now, not after the others have trained for minutes.
-  for (const auto& o : {s.adamw, s.ivon, s.ivon_paper}) {
-    examples::make_optimizer(o, examples::ConvNet()->parameters());
-  }
+  const examples::FashionMnist data =
+      examples::load_fashion_mnist(s.training.data, s.training.train_limit);
+  s.training.complete(data.train.size());
   examples::RunLog log(s.common.out, s.common.resume);
   const TestSet test = make_test_set(data, s.clip_art, s.images, s.common.seed, log);
   fmt::print(
       "Fashion-MNIST: {} training images; {} conditions of {} test images; {} epochs, batch {}, "
       "dropout {}, {}, {}{} threads\n",
-      data.train.size(), test.conditions.size(), test.targets.size(0), s.epochs, s.batch, s.dropout,
-      s.common.device, s.common.bf16 ? "bfloat16, " : "", s.common.threads);
-  if (s.member_epochs() * s.members != s.epochs) {
+      data.train.size(), test.conditions.size(), test.targets.size(0), s.training.epochs,
+      s.training.batch, s.dropout, s.common.device, s.common.bf16 ? "bfloat16, " : "",
+      s.common.threads);
+  if (s.member_epochs() * s.members != s.training.epochs) {
     fmt::print("The ensemble trains for {} epochs in all, because {} networks cannot share {}\n",
-               s.member_epochs() * s.members, s.members, s.epochs);
+               s.member_epochs() * s.members, s.members, s.training.epochs);
   }
 
   const torch::Device device(s.common.device);

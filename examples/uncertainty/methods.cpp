@@ -91,7 +91,7 @@ std::vector<Method> make_methods(const Settings& s) {
       {fmt::format("MC dropout, {} passes", samples), "mc_dropout", examples::kPurple, true},
       {fmt::format("{} networks, {} epochs each", s.members, s.member_epochs()), "ensemble",
        examples::kGrey, true}};
-  if (s.paper) {
+  if (s.training.paper) {
     methods.push_back({"paper's IVON at the mean", "ivon_paper_mean", "#E69F00", false});
     methods.push_back({fmt::format("paper's IVON, {} samples", samples), "ivon_paper_averaged",
                        examples::kGreen, true});
@@ -104,8 +104,9 @@ void run_methods(std::vector<Method>& methods, const Context& c, const TestSet& 
   const Run run{methods, c, test, seed};
   run_adamw(run);
   run_ensemble(run);
-  run_ivon(run, {c.s.ivon, "", "IVON"}, "ivon");
-  if (c.s.paper) run_ivon(run, {c.s.ivon_paper, "paper-", "IVON-paper"}, "ivon_paper");
+  run_ivon(run, {c.s.training.ivon, "", "IVON"}, "ivon");
+  if (c.s.training.paper)
+    run_ivon(run, {c.s.training.ivon_paper, "paper-", "IVON-paper"}, "ivon_paper");
 }
 
 }  // namespace uncertainty

@@ -116,7 +116,7 @@ std::string results_table(const std::vector<Method>& methods, const TestSet& tes
                           const Settings& s) {
   std::string text =
       fmt::format("Fashion-MNIST, {} test images, {} epochs, {} seed{}\n", test.targets.size(0),
-                  s.epochs, s.common.seeds, s.common.seeds > 1 ? "s, means" : "");
+                  s.training.epochs, s.common.seeds, s.common.seeds > 1 ? "s, means" : "");
   text += table_of(methods, &examples::Estimate::mean);
   if (s.common.seeds > 1) {
     text += "\nStandard errors of these means\n" +

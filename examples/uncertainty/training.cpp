@@ -8,43 +8,28 @@
 #include <utility>
 #include <vector>
 
-#include "common/models/conv_net_steps.hpp"
+#include "common/models/fashion_training.hpp"
 #include "common/training.hpp"
 
 namespace uncertainty {
 namespace {
 
-// A run does not depend on the settings of the other optimizers.
 examples::TrainingPlan plan_of(const Context& c, const std::string& name, int64_t seed,
                                const std::string& own_prefix, std::vector<std::string> without) {
-  for (const auto& [settings, prefix] : {std::pair(c.s.ivon, ""), std::pair(c.s.adamw, "adamw-"),
-                                         std::pair(c.s.ivon_paper, "paper-")}) {
-    if (prefix == own_prefix) continue;
-    const auto names = examples::optimizer_setting_names(settings, prefix);
-    without.insert(without.end(), names.begin(), names.end());
-  }
-  examples::TrainingPlan plan = examples::make_plan(c.s.common, c.list, without);
+  examples::TrainingPlan plan = examples::fashion_plan(
+      c.s.common, c.list, c.s.training, c.train.size(), c.log, own_prefix, std::move(without));
   plan.name = name;
-  plan.examples = c.train.size();
-  plan.batch = c.s.batch;
-  plan.epochs = c.s.epochs;
-  plan.warmup = c.s.warmup;
   plan.seed = seed;
-  plan.log = &c.log;
   return plan;
 }
 
 examples::ConvNet network_for(const Context& c, int64_t seed) {
-  torch::manual_seed(static_cast<uint64_t>(seed));
-  examples::ConvNet model(c.s.dropout);
-  model->to(torch::Device(c.s.common.device));
-  to_channels_last(model);
-  return model;
+  return examples::fashion_network(c.s.common.device, seed, c.s.dropout);
 }
 
 Network train_with_adamw(const Context& c, const examples::TrainingPlan& plan) {
   examples::ConvNet model = network_for(c, plan.seed);
-  const auto optimizer = examples::make_optimizer(c.s.adamw, model->parameters());
+  const auto optimizer = examples::make_optimizer(c.s.training.adamw, model->parameters());
   const auto end = examples::train(
       *model, *optimizer, plan, examples::plain_step(model, *optimizer, c.train, c.s.common.bf16));
   return {model, end.seconds};
