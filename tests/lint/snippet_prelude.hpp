@@ -26,8 +26,8 @@ inline ivon::Posterior snippet_posterior(const torch::nn::Module& module, double
   return ivon::Posterior(parameters, /*ess=*/16);
 }
 
-// A model of 4 inputs and 3 classes, two batches, their loss, posteriors, and the names that loops over them
-// use.
+// A model of 4 inputs and 3 classes, two batches, their loss, posteriors, and the names that loops
+// over them use.
 #define SNIPPET_NAMES                                                                             \
   [[maybe_unused]] auto model =                                                                   \
       torch::nn::Sequential(torch::nn::Linear(4, 8), torch::nn::ReLU(), torch::nn::Linear(8, 3)); \
@@ -37,7 +37,7 @@ inline ivon::Posterior snippet_posterior(const torch::nn::Module& module, double
   [[maybe_unused]] auto x = batch.data;                                                           \
   [[maybe_unused]] auto y = batch.target;                                                         \
   [[maybe_unused]] auto batches = x.split(4);                                                     \
-  [[maybe_unused]] auto q = snippet_posterior(*model, 1), a = q, b = q, c = q,                     \
+  [[maybe_unused]] auto q = snippet_posterior(*model, 1), a = q, b = q, c = q,                    \
                         start = snippet_posterior(*model, 0.5);                                   \
   [[maybe_unused]] auto loss_fn = torch::nn::CrossEntropyLoss();                                  \
   [[maybe_unused]] auto compute = [&] { return loss_fn(model->forward(x), y); };                  \
