@@ -11,6 +11,9 @@ if(IVON_SANITIZE)
   if("undefined" IN_LIST IVON_SANITIZE)
     list(APPEND ivon_sanitizer_flags -fno-sanitize-recover=undefined)
   endif()
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # it sees uninitialised members in LibTorch's data loader that are none
+    list(APPEND ivon_sanitizer_flags -Wno-maybe-uninitialized)
+  endif()
 endif()
 
 # For code that must not need LibTorch: ivon's include path without LibTorch's.
