@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "common/data/idx.hpp"
-
 namespace drop_in {
 
 namespace {
@@ -15,22 +13,11 @@ namespace {
 // Where Debian's package dataset-fashion-mnist puts its files.
 constexpr const char* kFashionMnistFolder = "/usr/share/datasets/fashion-mnist";
 
-examples::InMemory read_fashion_mnist(const std::string& part) {
-  const auto read = [&](const std::string& what, int dims) {
-    return examples::read_idx(
-        examples::find_idx(kFashionMnistFolder,
-                           part + "-" + what + "-idx" + std::to_string(dims) + "-ubyte"),
-        dims);
-  };
-  return {read("images", 3).unsqueeze(1).to(torch::kFloat32).div_(255),
-          read("labels", 1).to(torch::kInt64)};
-}
-
 }  // namespace
 
 const FashionMnist& fashion_mnist() {
   static const FashionMnist data = [] {
-    FashionMnist all{read_fashion_mnist("train"), read_fashion_mnist("t10k")};
+    FashionMnist all = examples::load_fashion_mnist_grey(kFashionMnistFolder);
     const double mean = all.train.inputs.mean().item<double>();
     const double deviation = all.train.inputs.std().item<double>();
     all.train.inputs.sub_(mean).div_(deviation);

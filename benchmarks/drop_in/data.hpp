@@ -10,16 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "common/data/fashion_mnist.hpp"
 #include "common/data/in_memory.hpp"
 
 namespace drop_in {
 
-/// Fashion-MNIST: images [n, 1, 28, 28], float32, standardised to mean 0 and variance 1 over the
-/// training set; labels [n], int64.
-struct FashionMnist {
-  examples::InMemory train;  // 60,000
-  examples::InMemory test;   // 10,000
-};
+/// Returns Fashion-MNIST: images [n, 1, 28, 28], float32, standardised to mean 0 and variance 1
+/// over the training set; labels [n], int64. 60,000 images are to train and 10,000 to test.
+using examples::FashionMnist;
 const FashionMnist& fashion_mnist();
 
 /// A text as numbers of its characters or words: the first nine tenths to train, the rest to

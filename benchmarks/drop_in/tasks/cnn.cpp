@@ -5,7 +5,6 @@
 #include <torch/torch.h>
 
 #include "drop_in/classifier.hpp"
-#include "drop_in/data.hpp"
 #include "drop_in/task.hpp"
 
 namespace drop_in {
@@ -27,22 +26,10 @@ torch::nn::Sequential cnn_network() {
 Result train_cnn(const Run& run) {
   torch::manual_seed(run.seed);
   torch::nn::Sequential model = cnn_network();
-  const FashionMnist& data = fashion_mnist();
-  Batches batches(data.train.size(), /*batch_size=*/64, run.seed);
-  const auto optimizer =
-      run.contender.make(model->parameters(), torch::optim::AdamOptions(/*lr=*/1e-3),
-                         static_cast<double>(data.train.size()));
   // The running statistics of batch normalisation are those of the weights that the module shows
   // during training. They are left as they are when the optimizer shows other weights afterwards,
   // as a user would leave them.
-  const int64_t steps = run.scaled(11'000);
-  for (int64_t step = 0; step < steps; ++step) {
-    const examples::InMemory batch = data.train.batch(batches.next());
-    optimizer->zero_grad();
-    torch::nn::functional::cross_entropy(model->forward(batch.inputs), batch.targets).backward();
-    optimizer->step();
-  }
-  return score_classifier(*model, *optimizer, data.test);
+  return train_classifier(run, *model, {torch::optim::AdamOptions(/*lr=*/1e-3), 64, 11'000});
 }
 
 }  // namespace drop_in

@@ -8,7 +8,6 @@
 #include <memory>
 
 #include "drop_in/classifier.hpp"
-#include "drop_in/data.hpp"
 #include "drop_in/task.hpp"
 
 namespace drop_in {
@@ -40,19 +39,7 @@ torch::nn::Sequential deep_mlp_network() {
 Result train_deep_mlp(const Run& run) {
   torch::manual_seed(run.seed);
   torch::nn::Sequential model = deep_mlp_network();
-  const FashionMnist& data = fashion_mnist();
-  Batches batches(data.train.size(), /*batch_size=*/128, run.seed);
-  const auto optimizer =
-      run.contender.make(model->parameters(), torch::optim::AdamOptions(/*lr=*/1e-3),
-                         static_cast<double>(data.train.size()));
-  const int64_t steps = run.scaled(60'000);
-  for (int64_t step = 0; step < steps; ++step) {
-    const examples::InMemory batch = data.train.batch(batches.next());
-    optimizer->zero_grad();
-    torch::nn::functional::cross_entropy(model->forward(batch.inputs), batch.targets).backward();
-    optimizer->step();
-  }
-  return score_classifier(*model, *optimizer, data.test);
+  return train_classifier(run, *model, {torch::optim::AdamOptions(/*lr=*/1e-3), 128, 60'000});
 }
 
 }  // namespace drop_in

@@ -9,7 +9,6 @@
 #include <tuple>
 
 #include "drop_in/classifier.hpp"
-#include "drop_in/data.hpp"
 #include "drop_in/task.hpp"
 
 namespace drop_in {
@@ -46,20 +45,11 @@ double lstm_rate(double lr, int64_t step, int64_t steps) {
 Result train_lstm(const Run& run) {
   torch::manual_seed(run.seed);
   LstmRowReader model;
-  const FashionMnist& data = fashion_mnist();
-  Batches batches(data.train.size(), /*batch_size=*/128, run.seed);
   const double lr = 1e-2;
-  const auto optimizer = run.contender.make(model.parameters(), torch::optim::AdamOptions(lr),
-                                            static_cast<double>(data.train.size()));
-  const int64_t steps = run.scaled(15'000);
-  for (int64_t step = 0; step < steps; ++step) {
-    optimizer->set_lr(lstm_rate(lr, step, steps));
-    const examples::InMemory batch = data.train.batch(batches.next());
-    optimizer->zero_grad();
-    torch::nn::functional::cross_entropy(model.forward(batch.inputs), batch.targets).backward();
-    optimizer->step();
-  }
-  return score_classifier(model, *optimizer, data.test);
+  return train_classifier(
+      run, model, {torch::optim::AdamOptions(lr), 128, 15'000, [lr](int64_t step, int64_t steps) {
+                     return lstm_rate(lr, step, steps);
+                   }});
 }
 
 }  // namespace drop_in

@@ -37,8 +37,7 @@ InMemory load_fashion_split(const std::filesystem::path& folder, const std::stri
         fmt::format("{}: labels must be 0 to 9, got {}", labels_file.string(), largest));
   }
   const InMemory kept = InMemory{images, labels}.first(limit);
-  const torch::Tensor scaled = kept.inputs.unsqueeze(1).to(torch::kFloat).div_(255);
-  return {standardised(scaled), kept.targets.to(torch::kLong)};
+  return {kept.inputs.unsqueeze(1).to(torch::kFloat).div_(255), kept.targets.to(torch::kLong)};
 }
 
 }  // namespace
@@ -49,6 +48,13 @@ FashionMnist FashionMnist::to(const torch::Device& device) const {
 
 FashionMnist load_fashion_mnist(const std::filesystem::path& folder, int64_t train_limit,
                                 int64_t test_limit) {
+  FashionMnist data = load_fashion_mnist_grey(folder, train_limit, test_limit);
+  for (InMemory* part : {&data.train, &data.test}) part->inputs = standardised(part->inputs);
+  return data;
+}
+
+FashionMnist load_fashion_mnist_grey(const std::filesystem::path& folder, int64_t train_limit,
+                                     int64_t test_limit) {
   return {load_fashion_split(folder, "train", train_limit),
           load_fashion_split(folder, "t10k", test_limit)};
 }

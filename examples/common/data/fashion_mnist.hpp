@@ -23,6 +23,10 @@ struct FashionMnist {
 FashionMnist load_fashion_mnist(const std::filesystem::path& folder, int64_t train_limit = 0,
                                 int64_t test_limit = 0);
 
+// The same with the grey levels 0..1 of the files, in row-major order.
+FashionMnist load_fashion_mnist_grey(const std::filesystem::path& folder, int64_t train_limit = 0,
+                                     int64_t test_limit = 0);
+
 // Between the grey levels 0..1 of the files and the standardised values.
 torch::Tensor standardised(const torch::Tensor& grey);
 torch::Tensor grey_levels(const torch::Tensor& standardised);
