@@ -5,6 +5,9 @@
 
 #include <ivon/optimizer.hpp>
 #include <ivon/version.hpp>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 IVON_NAMESPACE_BEGIN
 
@@ -37,17 +40,17 @@ void IVON<E>::set_priors(const std::vector<ParameterPrior>& priors) {
               "the sample was drawn from; call step() first");
   const detail::PlainTensors plain;
   std::vector<Active> active = active_parameters();
+  std::unordered_map<const at::TensorImpl*, Active*> by_tensor;
+  for (Active& entry : active) by_tensor.emplace(entry.ref->tensor.unsafeGetTensorImpl(), &entry);
   std::vector<std::pair<Active*, ParameterPrior>> planned;
   for (const ParameterPrior& prior : priors) {
     const detail::ParameterRef ref = find_parameter(prior.parameter);
-    const auto found = std::find_if(active.begin(), active.end(), [&](const Active& entry) {
-      return entry.ref->tensor.is_same(prior.parameter);
-    });
-    TORCH_CHECK(found != active.end(), "ivon: ", ref.describe(),
+    const auto found = by_tensor.find(prior.parameter.unsafeGetTensorImpl());
+    TORCH_CHECK(found != by_tensor.end(), "ivon: ", ref.describe(),
                 " must be trained to have a prior, but it is frozen; call requires_grad_()");
-    TORCH_CHECK(!prior.precision.defined() || found->options->weight_decay() == 0,
+    TORCH_CHECK(!prior.precision.defined() || found->second->options->weight_decay() == 0,
                 "ivon: weight_decay must be 0 for ", ref.describe(),
-                ", which is given a prior, got ", found->options->weight_decay(),
+                ", which is given a prior, got ", found->second->options->weight_decay(),
                 "; set weight_decay(0) in its group");
     TORCH_CHECK(!core().cuda().capturable() || !ref.tensor.is_cuda(),
                 "ivon: capturable must be off for parameters with a prior of their own; build the "
@@ -61,7 +64,7 @@ void IVON<E>::set_priors(const std::vector<ParameterPrior>& priors) {
                 "ivon: the precision of a prior must be > 0, but that for ", ref.describe(),
                 " is not; it is 1 / variance");
     planned.push_back(
-        {&*found,
+        {found->second,
          {ref.tensor, checked_prior_tensor(ref, prior.mean, "mean", /*scalar=*/false), precision}});
   }
   for (auto& [entry, prior] : planned) ensure_state(*entry);

@@ -77,8 +77,7 @@ class PredictionAccumulator {
     check_any();
     const c10::NoGradGuard no_grad;
     const auto samples = static_cast<double>(count_);
-    // The log of a probability of 1 can come out above 0 by rounding.
-    const at::Tensor log_p = (log_sum_ - std::log(samples)).clamp_max(0);
+    const at::Tensor log_p = log_probs();
     const at::Tensor entropy = entropy_of(log_p);
     // Entropy is concave, so the difference is >= 0. Where the samples agree, rounding can make it
     // slightly negative.
@@ -93,12 +92,18 @@ class PredictionAccumulator {
   at::Tensor probs() const {
     check_any();
     const c10::NoGradGuard no_grad;
-    return (log_sum_ - std::log(static_cast<double>(count_))).clamp_max(0).exp();
+    return log_probs().exp();
   }
 
  private:
   void check_any() const {
     TORCH_CHECK(count_ > 0, "ivon: a prediction must have at least 1 sample, got 0; call add()");
+  }
+
+  // Returns the logs of the averaged probabilities. By rounding, the log of a probability of 1 can
+  // come out above 0.
+  at::Tensor log_probs() const {
+    return (log_sum_ - std::log(static_cast<double>(count_))).clamp_max(0);
   }
 
   // Returns -sum p log p over the last dimension. The bound on log p turns the product 0 * -inf of
