@@ -204,18 +204,27 @@ build() {
   cmake --build "build/$preset" ${1:+--target "$@"} || fail "the build failed; see the lines above"
 }
 
-# find_python_with_ivon_opt: sets `python` to the Python whose torch is the LibTorch in use, made able to import ivon-opt
-# where it is .venv's; or `python_missing` to the reason why there is none.
-find_python_with_ivon_opt() {
+# find_python_for_tests: sets `python` to the Python whose torch is the LibTorch in use, made able to import what the
+# tests compare with (ivon-opt, torchvision, Pillow) where it is .venv's; or `python_missing` to the reason why there is
+# none.
+find_python_for_tests() {
   python=${ivon_torch_dir%/lib*/python3*}/bin/python3
   python_missing=
   if [ ! -x "$python" ]; then
     python_missing="LibTorch is not that of a Python environment"
-  elif ! "$python" -c 'import importlib.metadata as m; assert m.version("ivon-opt") == "0.1.3"' 2>/dev/null; then
-    if [ "$python" -ef .venv/bin/python3 ] && step "Python: ivon-opt 0.1.3 into .venv" \
-      .venv/bin/python -m pip install --disable-pip-version-check ivon-opt==0.1.3; then
+  elif ! "$python" - 2>/dev/null <<'PYTHON'
+import importlib.metadata as m
+assert m.version("ivon-opt") == "0.1.3"
+for package in ("torchvision", "pillow", "numpy"):
+    m.version(package)
+PYTHON
+  then
+    # torchvision is used for its Python code alone, so it comes without a torch of its own.
+    if [ "$python" -ef .venv/bin/python3 ] && step "Python: ivon-opt, torchvision and Pillow into .venv" \
+      bash -c '.venv/bin/python -m pip install --disable-pip-version-check ivon-opt==0.1.3 numpy pillow &&
+        .venv/bin/python -m pip install --disable-pip-version-check --no-deps torchvision==0.28.0'; then
       return
     fi
-    python_missing="ivon-opt 0.1.3 is not installed in the Python that LibTorch is from"
+    python_missing="ivon-opt 0.1.3, torchvision and Pillow are not installed in the Python that LibTorch is from"
   fi
 }

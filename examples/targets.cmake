@@ -26,10 +26,17 @@ if(IVON_BUILD_TESTS)
 endif()
 
 # run.sh finds the examples by lines that begin with ivon_example, so these are not indented.
-if(IVON_SPNG_INCLUDE_DIR AND IVON_SPNG_LIBRARY)
-ivon_example(uncertainty COMMON SOURCES ${png_sources} ${uncertainty_sources})
-target_include_directories(uncertainty SYSTEM PRIVATE ${IVON_SPNG_INCLUDE_DIR})
-target_link_libraries(uncertainty PRIVATE ${IVON_SPNG_LIBRARY})
+if(IVON_HAS_PNG)
+ivon_example(uncertainty COMMON SOURCES ${uncertainty_sources})
+target_link_libraries(uncertainty PRIVATE ivon_png)
 else()
   message(STATUS "The example uncertainty is left out: it needs libspng (Debian: libspng-dev)")
+endif()
+
+if(IVON_HAS_IMAGES)
+ivon_example(image_classification COMMON NO_SMOKE SOURCES image_classification/main.cpp)
+target_link_libraries(image_classification PRIVATE ivon_image_classification)
+else()
+  message(STATUS "The example image_classification is left out: it needs libspng and libjpeg "
+    "(Debian: libspng-dev libjpeg62-turbo-dev)")
 endif()

@@ -15,6 +15,8 @@ inline constexpr const char* kSky = "#56B4E9";
 inline constexpr const char* kBlue = "#0072B2";
 inline constexpr const char* kGreen = "#009E73";
 inline constexpr const char* kPurple = "#CC79A7";
+inline constexpr const char* kAmber = "#E69F00";
+inline constexpr const char* kBlack = "#000000";
 inline constexpr const char* kGrey = "#777777";
 
 // One blank-separated line per row; an empty row is an empty line (gnuplot's end of a scan line).

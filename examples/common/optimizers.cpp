@@ -11,6 +11,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "common/optimizers/lion.hpp"
+#include "common/optimizers/novograd.hpp"
+
 template class ivon::IVON<ivon::PriceEstimator>;
 
 namespace examples {
@@ -51,6 +54,18 @@ OptimizerPtr make_sgd(const OptimizerSettings& s, Parameters parameters) {
       torch::optim::SGDOptions(s.lr).momentum(s.beta1).weight_decay(s.weight_decay));
 }
 
+OptimizerPtr make_lion(const OptimizerSettings& s, Parameters parameters) {
+  return std::make_unique<Lion>(
+      std::move(parameters),
+      LionOptions(s.lr).betas({s.beta1, s.beta2}).weight_decay(s.weight_decay));
+}
+
+OptimizerPtr make_novograd(const OptimizerSettings& s, Parameters parameters) {
+  return std::make_unique<NovoGrad>(
+      std::move(parameters),
+      NovoGradOptions(s.lr).betas({s.beta1, s.beta2}).weight_decay(s.weight_decay));
+}
+
 struct Entry {
   OptimizerSettings usual;
   std::vector<std::string> names;  // of the settings that it has
@@ -72,6 +87,12 @@ OptimizerSettings usual_ivon() {
   return s;
 }
 
+OptimizerSettings usual_novograd() {
+  OptimizerSettings s = usual("novograd", 1e-2, 1e-3, 0.98);
+  s.beta1 = 0.95;
+  return s;
+}
+
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = {
       {usual_ivon(), {"lr", "ess", "beta1", "beta2", "weight-decay", "sample-on-step"}, make_ivon},
@@ -81,6 +102,8 @@ const std::vector<Entry>& entries() {
        make_ivon_paper},
       {usual("adamw", 1e-3, 1e-2, 0.999), {"lr", "beta1", "beta2", "weight-decay"}, make_adamw},
       {usual("sgd", 0.1, 1e-4, 0.999), {"lr", "beta1", "weight-decay"}, make_sgd},
+      {usual("lion", 1e-4, 0.1, 0.99), {"lr", "beta1", "beta2", "weight-decay"}, make_lion},
+      {usual_novograd(), {"lr", "beta1", "beta2", "weight-decay"}, make_novograd},
   };
   return all;
 }

@@ -21,6 +21,7 @@ namespace examples {
 namespace {
 
 constexpr int64_t kMaxCount = 1'000'000'000;
+constexpr int kWrongCommandLine = 105;  // CLI11's code of a validation error
 
 void add_common_settings(Settings& settings, const Program& program) {
   const auto add = [&](const char* name, auto& value, const char* help, Effect effect,
@@ -73,6 +74,9 @@ int parse_and_run(int argc, char** argv, const Program& program) {
   if (program.add_settings) program.add_settings(settings);
   settings.add_options(app);
   add_switches(app, program);
+  if (program.files != nullptr) {
+    app.add_option("FILE", *program.files, program.files_help)->required();
+  }
   bool print_config = false;
   app.add_flag("--print-config", print_config, "print all settings as JSON (for --config) and end");
   CLI11_PARSE(app, argc, argv);
@@ -94,11 +98,10 @@ std::string shell_quoted(const std::string& word) {
   return text + "'";
 }
 
-}  // namespace
-
-int run_program(int argc, char** argv, const Program& program) {
+// `arguments`: how many arguments of argv name the program: 1, or 2 with a command.
+int parse_run_and_explain(int argc, char** argv, int arguments, const Program& program) {
   try {
-    return parse_and_run(argc, argv, program);
+    return parse_and_run(argc - arguments + 1, argv + arguments - 1, program);
   } catch (const Interrupted& interrupted) {
     fmt::print(stderr, "\n{}: {}; go on with: {}\n", program.name, interrupted.what(),
                resume_command(argc, argv));
@@ -109,6 +112,49 @@ int run_program(int argc, char** argv, const Program& program) {
     fmt::print(stderr, "{}: {}\n", program.name, error.what());
   }
   return 1;
+}
+
+void print_commands(const std::string& name, const std::string& description,
+                    const std::vector<Program>& commands, const std::vector<Flag>& flags) {
+  fmt::print("{}\nUsage: {} COMMAND [OPTION]...\n\nCommands:\n", description, name);
+  for (const Program& command : commands) {
+    fmt::print("  {:<24} {}\n", command.name, command.description);
+  }
+  fmt::print("\nOptions:\n");
+  for (const Flag& flag : flags) fmt::print("  {:<24} {}\n", flag.name, flag.help);
+  fmt::print("  {:<24} {}\n  {:<24} {}\n", "--help", "this text", "COMMAND --help",
+             "the options of a command");
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv, const Program& program) {
+  return parse_run_and_explain(argc, argv, 1, program);
+}
+
+int run_command(int argc, char** argv, const std::string& name, const std::string& description,
+                const std::vector<Program>& commands, const std::vector<Flag>& flags) {
+  const std::string word = argc > 1 ? argv[1] : "";
+  for (const Program& command : commands) {
+    if (command.name != word) continue;
+    Program named = command;
+    named.name = name + " " + word;
+    return parse_run_and_explain(argc, argv, 2, named);
+  }
+  for (const Flag& flag : flags) {
+    if (flag.name != word) continue;
+    flag.run();
+    return 0;
+  }
+  const bool asked = word == "--help" || word == "-h";
+  if (asked || word.empty()) {
+    print_commands(name, description, commands, flags);
+    return asked ? 0 : kWrongCommandLine;
+  }
+  std::string names;
+  for (const Program& command : commands) names += (names.empty() ? "" : ", ") + command.name;
+  fmt::print(stderr, "{}: there is no command '{}'; the commands are {}\n", name, word, names);
+  return kWrongCommandLine;
 }
 
 std::string check_device(const std::string& name) {

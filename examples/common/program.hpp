@@ -7,6 +7,7 @@
 #include <functional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "common/settings.hpp"
 
@@ -37,12 +38,26 @@ struct Program {
   std::function<void()> smoke;
   // The example itself. `settings` is the list of all settings, for fingerprint and results.
   std::function<void(const Settings& settings)> run;
+  // Where the arguments go that belong to no option, at least one; null: there are none.
+  std::vector<std::string>* files = nullptr;
+  std::string files_help = {};
 };
 
 // Parses the command line, sets the number of threads, runs the program, and turns what it throws
 // into one line on stderr. Returns the exit code: 0, also after --help and --print-config; 1 after
 // an error; CLI11's (above 100) for a wrong command line; 128 + signal after an Interrupted.
 int run_program(int argc, char** argv, const Program& program);
+
+// An option that stands in a command's place, prints something and ends the program.
+struct Flag {
+  std::string name, help;  // "--list-models"
+  std::function<void()> run;
+};
+
+// The same for a program with commands, `NAME COMMAND [OPTION]...`: the first argument is the name
+// of one of `commands`. Without a command, or with --help, it prints the list of them.
+int run_command(int argc, char** argv, const std::string& name, const std::string& description,
+                const std::vector<Program>& commands, const std::vector<Flag>& flags = {});
 
 // What keeps the device of that name from being used; empty if nothing does.
 std::string check_device(const std::string& name);

@@ -6,16 +6,48 @@ set(common_sources
   common/classification.cpp
   common/data/fashion_mnist.cpp
   common/data/idx.cpp
+  common/figures.cpp
   common/gnuplot.cpp
   common/interrupt.cpp
   common/models/fashion_training.cpp
   common/optimizers.cpp
+  common/optimizers/lion.cpp
+  common/optimizers/novograd.cpp
   common/program.cpp
   common/progress.cpp
   common/run_log.cpp
   common/settings.cpp
   common/table.cpp
-  common/training.cpp)
+  common/training.cpp
+  common/weight_average.cpp)
 
-# For the examples that read PNG files. It needs libspng, which the library of all examples does without.
-set(png_sources common/data/png.cpp)
+# For the examples that read or write PNG files: a library of its own, which needs libspng.
+set(png_sources
+  common/data/png.cpp
+  common/data/png_writer.cpp)
+
+# For image classification: a library of its own, which needs libjpeg as well.
+set(image_sources
+  common/data/cifar.cpp
+  common/data/crops.cpp
+  common/data/image_file.cpp
+  common/data/image_folder.cpp
+  common/data/image_loader.cpp
+  common/data/image_operations.cpp
+  common/data/image_transform.cpp
+  common/data/image_views.cpp
+  common/data/images_in_memory.cpp
+  common/data/jpeg.cpp
+  common/data/mix.cpp
+  common/data/packed_format.cpp
+  common/data/packed_images.cpp
+  common/data/packed_writer.cpp
+  common/data/parallel_for.cpp
+  common/data/rand_augment.cpp
+  common/data/resize.cpp
+  common/models/filter_response_norm.cpp
+  common/models/image_models.cpp
+  common/models/resnet.cpp
+  common/models/small_resnet.cpp
+  common/models/state_dict.cpp
+  common/models/vit.cpp)

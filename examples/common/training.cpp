@@ -54,6 +54,7 @@ class Loop {
     checkpoint_.add("model", module);
     checkpoint_.add("optimizer", optimizer);
     checkpoint_.add("schedule", schedule_);
+    if (plan.add_to_checkpoint) plan.add_to_checkpoint(checkpoint_);
   }
 
   Position run() {
@@ -75,8 +76,11 @@ class Loop {
 
  private:
   void run_epoch(Progress& progress, const SignalScope& signals) {
-    const torch::Tensor order =
-        data_order(plan_.examples, plan_.seed, position_.epoch).to(plan_.device);
+    const torch::Tensor on_cpu = data_order(plan_.examples, plan_.seed, position_.epoch);
+    if (plan_.begin_epoch) {
+      plan_.begin_epoch(position_.epoch, on_cpu.slice(0, position_.batch * plan_.batch));
+    }
+    const torch::Tensor order = on_cpu.to(plan_.device);
     const int64_t batches = batches_per_epoch(plan_);
     while (position_.batch < batches) {
       const int64_t first = position_.batch * plan_.batch;
@@ -93,7 +97,7 @@ class Loop {
   }
 
   void end_epoch(Progress& progress) {
-    log(progress);
+    log(progress, measured());
     position_.last_loss = progress.mean_loss();
     progress.end_epoch();
     ++position_.epoch;
@@ -102,17 +106,30 @@ class Loop {
     save_or_warn();
   }
 
-  void log(const Progress& progress) {
+  // What the plan measures at the end of an epoch, without its time.
+  Json measured() {
+    if (!plan_.measure) return Json::object();
+    position_.seconds += seconds_since(started_);
+    module_.eval();
+    Json fields = plan_.measure(position_.epoch + 1);
+    module_.train();
+    started_ = Clock::now();
+    return fields;
+  }
+
+  void log(const Progress& progress, const Json& more = Json::object()) {
     last_log_ = Clock::now();
     if (plan_.log == nullptr) return;
-    plan_.log->write({{"run", plan_.name},
-                      {"seed", plan_.seed},
-                      {"epoch", position_.epoch + 1},
-                      {"step", position_.epoch * batches_per_epoch(plan_) + position_.batch},
-                      {"loss", progress.mean_loss()},
-                      {"lr", optimizer_.param_groups().front().options().get_lr()},
-                      {"examples_per_second", progress.rate()},
-                      {"seconds", position_.seconds + seconds_since(started_)}});
+    Json line = {{"run", plan_.name},
+                 {"seed", plan_.seed},
+                 {"epoch", position_.epoch + 1},
+                 {"step", position_.epoch * batches_per_epoch(plan_) + position_.batch},
+                 {"loss", progress.mean_loss()},
+                 {"lr", optimizer_.param_groups().front().options().get_lr()},
+                 {"examples_per_second", progress.rate()},
+                 {"seconds", position_.seconds + seconds_since(started_)}};
+    line.update(more);
+    plan_.log->write(line);
   }
 
   void save() {

@@ -33,6 +33,18 @@ struct TrainingPlan {
   RunLog* log = nullptr;               // may be null
   double checkpoint_seconds = 60;      // between checkpoints within an epoch
   double log_seconds = 10;             // between lines of the log within an epoch
+
+  // Functions that the loop calls; each may be empty.
+  // Before the first step of an epoch and after a resume within it: `rows`, int64 on the CPU, are
+  // the examples of the epoch that are still to come, in the order of the steps. For loaders that
+  // read ahead.
+  std::function<void(int64_t epoch, const torch::Tensor& rows)> begin_epoch;
+  // After the last step of an epoch, whose number `epoch` counts from 1, with module.eval() set:
+  // the fields of the returned object are added to the epoch's line of the log. Its time does not
+  // count.
+  std::function<Json(int64_t epoch)> measure;
+  // Adds what else the training needs to go on, such as averaged weights, to its checkpoint.
+  std::function<void(Checkpoint&)> add_to_checkpoint;
 };
 
 // A plan with everything that the common settings and the list of all settings give: out, seed,

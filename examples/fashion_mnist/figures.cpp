@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two figures of report.hpp: reliability.png and uncertainty.png.
+#include "common/figures.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <ivon/posterior/metrics.hpp>
 
 #include "common/gnuplot.hpp"
 #include "report.hpp"
@@ -13,13 +14,9 @@
 namespace fashion_mnist {
 namespace {
 
-constexpr int64_t kBins = 15;
-constexpr double kFewest = 20;        // bins with fewer examples are not drawn
 constexpr int64_t kEntropyBins = 23;  // over [0, ln 10] = [0, 2.303]: 0.1 nats each
 constexpr int64_t kRejectionSteps = 60;
 constexpr double kMostRejected = 0.6;
-
-using Rows = std::vector<std::vector<double>>;
 
 // The predictions of all seeds, one below the other.
 struct Pooled {
@@ -36,27 +33,8 @@ Pooled pooled(const Method& method, const torch::Tensor& targets) {
           (probs.argmax(1) == all).to(torch::kDouble)};
 }
 
-// Gnuplot addresses blocks by `index`; two empty lines end one.
-void end_block(Rows& rows) { rows.insert(rows.end(), 2, {}); }
-
-// Per bin with enough examples to say something: centre, accuracy, its binomial standard error,
-// confidence, share.
-void add_reliability(Rows& rows, const Pooled& p) {
-  const ivon::ReliabilityBins bins = ivon::reliability_bins(p.probs, p.targets, kBins);
-  const auto n = static_cast<double>(p.targets.size(0));
-  for (int64_t i = 0; i < kBins; ++i) {
-    const auto count = static_cast<double>(bins.count[i].item<int64_t>());
-    if (count < kFewest) continue;
-    const auto accuracy = bins.accuracy[i].item<double>();
-    rows.push_back({(static_cast<double>(i) + 0.5) / kBins, accuracy,
-                    std::sqrt(accuracy * (1 - accuracy) / count), bins.confidence[i].item<double>(),
-                    count / n});
-  }
-  end_block(rows);
-}
-
 // Entropy's bin centre, and the share of the right and of the wrong predictions that fall in it.
-void add_entropy(Rows& rows, const Pooled& p) {
+void add_entropy(examples::FigureRows& rows, const Pooled& p) {
   const double top = std::log(10.0);
   const torch::Tensor bin =
       (p.entropy / top * kEntropyBins).to(torch::kLong).clamp(0, kEntropyBins - 1);
@@ -67,11 +45,11 @@ void add_entropy(Rows& rows, const Pooled& p) {
     rows.push_back({(static_cast<double>(i) + 0.5) * top / kEntropyBins, right[i].item<double>(),
                     wrong[i].item<double>()});
   }
-  end_block(rows);
+  examples::end_block(rows);
 }
 
 // Fraction rejected (those of highest entropy first), accuracy among the others; both in percent.
-void add_rejection(Rows& rows, const Pooled& p) {
+void add_rejection(examples::FigureRows& rows, const Pooled& p) {
   const torch::Tensor surest_first = p.correct.index_select(0, p.entropy.argsort());
   const torch::Tensor right = surest_first.cumsum(0);
   const auto n = static_cast<double>(right.size(0));
@@ -81,48 +59,15 @@ void add_rejection(Rows& rows, const Pooled& p) {
     rows.push_back(
         {100 * rejected, 100 * right[kept - 1].item<double>() / static_cast<double>(kept)});
   }
-  end_block(rows);
+  examples::end_block(rows);
 }
 
-// One column of the figure: accuracy over confidence, and below it where the predictions lie.
-std::string reliability_column(const Method& method, size_t index, double left, double right) {
+// For the figure of common/figures.hpp.
+examples::Predictions predictions(const Method& method, const Pooled& p) {
   double ece = 0;
   for (const examples::Scores& s : method.scores)
     ece += s.ece / static_cast<double>(method.scores.size());
-  return fmt::format(
-      "set lmargin at screen {left:.4f}\nset rmargin at screen {right:.4f}\n"
-      "set tmargin at screen 0.90\nset bmargin at screen 0.36\nunset logscale y\nset yrange [0:1]\n"
-      "set ytics 0.2\nset format x ''\nset format y '%g'\nunset xlabel\nset ylabel {y1} offset "
-      "0.5\n"
-      "set title '{{/:Bold {name}}}' offset 0,-0.3\n"
-      "set label 1 'ECE {ece:.4f}' at graph 0.06,0.90 textcolor rgb '#222222' font ',13'\n"
-      "plot 'reliability.dat' index {index} using 1:2 with boxes lc rgb '{colour}', \\\n"
-      "  '' index {index} using 1:($2-$3):(0):(2*$3) with vectors nohead lw 1.4 lc rgb '#222222', "
-      "\\\n"
-      "  x with lines dt 2 lw 1.8 lc rgb '{grey}'\n"
-      "unset label 1\nunset title\n"
-      "set tmargin at screen 0.31\nset bmargin at screen 0.13\nset logscale y\nset yrange "
-      "[0.1:100]\n"
-      "set ytics (0.1, 1, 10, 100)\nset format x '%g'\nset xlabel 'confidence'\n"
-      "set ylabel {y2} offset 0.5\n"
-      "plot 'reliability.dat' index {index} using 1:(100*$5) with boxes lc rgb '#9A9A9A'\n",
-      fmt::arg("left", left), fmt::arg("right", right), fmt::arg("name", method.name),
-      fmt::arg("ece", ece), fmt::arg("index", index), fmt::arg("colour", method.colour),
-      fmt::arg("grey", examples::kGrey),
-      fmt::arg("y1", index == 0 ? "'accuracy in the bin'" : "''"),
-      fmt::arg("y2", index == 0 ? "'share (%)'" : "''"));
-}
-
-std::string reliability_script(const std::vector<Method>& methods) {
-  std::string script =
-      "set xrange [0:1]\nset xtics 0.2\nset boxwidth 1.0/15\nset samples 2\n"
-      "set style fill solid 0.85 border rgb 'white'\nset multiplot\n";
-  const double width = 0.96 / static_cast<double>(methods.size());
-  for (size_t i = 0; i < methods.size(); ++i) {
-    const double left = 0.01 + width * static_cast<double>(i);
-    script += reliability_column(methods[i], i, left + 0.055, left + width - 0.005);
-  }
-  return script + "unset multiplot\n";
+  return {method.name, method.colour, p.probs, p.targets, ece};
 }
 
 // The right predictions' first bar is far higher than all others: cut off, and told as a number.
@@ -177,17 +122,17 @@ std::string uncertainty_script(const std::vector<Method>& methods) {
 
 bool draw_figures(const std::vector<Method>& methods, const torch::Tensor& targets,
                   const std::filesystem::path& out) {
-  Rows reliability, entropy, rejection;
+  std::vector<examples::Predictions> all;
+  examples::FigureRows entropy, rejection;
   for (const Method& method : methods) {
     const Pooled p = pooled(method, targets);
-    add_reliability(reliability, p);
+    all.push_back(predictions(method, p));
     add_entropy(entropy, p);
     add_rejection(rejection, p);
   }
-  examples::write_data(out / "reliability.dat", "bin accuracy error confidence share", reliability);
   examples::write_data(out / "entropy.dat", "entropy right wrong", entropy);
   examples::write_data(out / "rejection.dat", "rejected_percent accuracy_percent", rejection);
-  const bool first = examples::draw(out, "reliability", 1200, 520, reliability_script(methods));
+  const bool first = examples::draw_reliability(all, out, 1200);
   const bool second = examples::draw(out, "uncertainty", 1200, 520, uncertainty_script(methods));
   return first && second;
 }

@@ -4,11 +4,9 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
-#include <algorithm>
-#include <cmath>
-#include <ivon/posterior/metrics.hpp>
 #include <string>
 
+#include "common/figures.hpp"
 #include "common/gnuplot.hpp"
 #include "corruptions.hpp"
 
@@ -18,13 +16,9 @@ namespace {
 constexpr int64_t kHistogramBins = 23;
 constexpr double kMaxEntropy = 2.303;    // ln 10
 constexpr double kMaxInformation = 0.7;  // nats; what is above falls into the last bin
-constexpr int64_t kMaxCurvePoints = 200;
-constexpr double kLeastCoverage = 0.2;  // below, too few images for an accuracy
 
-using Rows = std::vector<std::vector<double>>;
-
-// Gnuplot addresses blocks by `index`; two empty lines end one.
-void end_block(Rows& rows) { rows.insert(rows.end(), 2, {}); }
+using examples::end_block;
+using Rows = examples::FigureRows;
 
 examples::Scores mean_over_seeds(const Method& method, size_t condition) {
   examples::Scores mean;
@@ -161,27 +155,17 @@ std::string histograms_script(const std::vector<Method>& methods) {
 Rows coverage_rows(const std::vector<Method>& methods) {
   Rows rows;
   for (const Method& method : methods) {
-    const ivon::RiskCoverageCurve curve =
-        ivon::risk_coverage_curve(pooled(method, [](const Measures& m) { return m.confidence; }),
-                                  pooled(method, [](const Measures& m) { return m.correct; }));
-    const int64_t n = curve.coverage.size(0);
-    const int64_t stride = std::max<int64_t>(1, n / kMaxCurvePoints);
-    for (int64_t i = n - 1; i >= 0; i -= stride) {
-      const auto coverage = curve.coverage[i].item<double>();
-      if (coverage < kLeastCoverage) break;
-      rows.push_back({100 * coverage, 100 * (1 - curve.risk[i].item<double>())});
-    }
-    end_block(rows);
+    examples::add_coverage(rows, pooled(method, [](const Measures& m) { return m.confidence; }),
+                           pooled(method, [](const Measures& m) { return m.correct; }));
   }
   return rows;
 }
 
 std::string coverage_script(const std::vector<Method>& methods) {
-  std::string script = fmt::format(
-      "set xrange [{}:100]\nset yrange [*:100]\nset key bottom left\n"
+  std::string script =
+      "set xrange [20:100]\nset yrange [*:100]\nset key bottom left\n"
       "set xlabel 'images answered (%), the most confident first'\n"
-      "set ylabel 'accuracy of the answers (%)'\nplot ",
-      100 * kLeastCoverage);
+      "set ylabel 'accuracy of the answers (%)'\nplot ";
   for (size_t m = 0; m < methods.size(); ++m) {
     script += fmt::format(
         "{}'coverage.dat' index {} using 1:2 with lines lw 2.5 lc rgb '{}' title \"{}\"",

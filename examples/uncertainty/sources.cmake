@@ -1,4 +1,4 @@
-# What the program is made of besides ${common_sources} and ${png_sources} (common/sources.cmake), relative to examples/.
+# What the program is made of besides the libraries of common/sources.cmake, relative to examples/.
 set(uncertainty_tested_sources  # compiled into example_tests, too
   uncertainty/clip_art.cpp
   uncertainty/corruptions.cpp)

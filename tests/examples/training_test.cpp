@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "common/interrupt.hpp"
+#include "common/weight_average.hpp"
 #include "small.hpp"
 
 namespace {
@@ -150,6 +151,65 @@ TEST(Training, LogHoldsOneLineForEachEpoch) {
   ASSERT_EQ(lines.size(), 3U);
   EXPECT_EQ(lines[2]["step"], 18);
   EXPECT_EQ(lines[2]["loss"].get<double>(), end.last_loss);
+}
+
+TEST(Training, BeginEpochGetsTheRowsThatAreStillToCome) {
+  const Folder folder("begin_epoch");
+  std::vector<torch::Tensor> begun;
+  const auto remember = [&](Small& small) {
+    small.plan.begin_epoch = [&](int64_t epoch, const torch::Tensor& rows) {
+      EXPECT_EQ(epoch, static_cast<int64_t>(begun.size()) % 3);
+      begun.push_back(rows.clone());
+    };
+  };
+  Small small("sgd", folder.path);
+  small.plan.checkpoint_seconds = 0;
+  remember(small);
+  struct Killed {};
+  small.before_step = [](int64_t done) {
+    if (done == 2) throw Killed();
+  };
+  EXPECT_THROW(small.train(), Killed);
+  ASSERT_EQ(begun.size(), 1U);
+  begun.clear();
+  Small resumed("sgd", folder.path);
+  resumed.plan.resume = true;
+  remember(resumed);
+  resumed.train();
+  ASSERT_EQ(begun.size(), 3U);
+  const auto order = examples::data_order(Small::kExamples, 1, 0);
+  EXPECT_TRUE(torch::equal(begun[0], order.slice(0, 8)));
+  EXPECT_EQ(begun[1].size(0), Small::kExamples);
+}
+
+TEST(Training, MeasuresAreAddedToTheLogAndTheirTimeDoesNotCount) {
+  const Folder folder("measure");
+  Small small("adamw", folder.path);
+  examples::RunLog log(folder.path, false);
+  small.plan.log = &log;
+  small.plan.measure = [&](int64_t epoch) {
+    EXPECT_FALSE(small.model->is_training());
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    return examples::Json{{"score", 10 * epoch}};
+  };
+  const auto end = small.train();
+  const auto lines = log_lines(folder.path);
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(lines[1]["score"], 20);
+  EXPECT_LT(end.seconds, 0.4);
+}
+
+TEST(Training, CheckpointHoldsWhatThePlanAdds) {
+  const Folder folder("added");
+  Small small("sgd", folder.path), resumed("sgd", folder.path);
+  examples::WeightAverage average(*small.model, 0.9), loaded(*resumed.model, 0.9);
+  small.plan.add_to_checkpoint = [&](examples::Checkpoint& c) { c.add("average", average); };
+  average.update();
+  small.train();
+  resumed.plan.add_to_checkpoint = [&](examples::Checkpoint& c) { c.add("average", loaded); };
+  resumed.plan.resume = true;
+  resumed.train();
+  EXPECT_EQ(loaded.updates(), 1);
 }
 
 }  // namespace

@@ -6,7 +6,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 namespace examples {
 
@@ -14,5 +17,16 @@ namespace examples {
 // red, green, blue and opacity (0 is transparent). Throws std::runtime_error naming the file and
 // the reason if it cannot be read, is damaged, or has more than 2^26 pixels.
 at::Tensor read_png(const std::filesystem::path& file);
+
+struct PngHeader {
+  int64_t height = 0, width = 0;
+};
+
+// The same for the bytes of a file in memory; `name` is what the messages call it.
+PngHeader read_png_header(const std::string& name, const std::vector<uint8_t>& bytes);
+
+// The image as it looks on a white ground: uint8 [height, width, 3] of red, green and blue, or
+// [height, width, 1] for grey levels of at most 8 bits without transparency.
+at::Tensor read_png_on_white(const std::string& name, const std::vector<uint8_t>& bytes);
 
 }  // namespace examples

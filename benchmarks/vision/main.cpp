@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Image training that is timed on request, so that a script can let it take turns with Python.
+//
+// Each line of standard input is a request in JSON, and each is answered by one line of JSON on
+// standard output, which is {"error": TEXT} where something is wrong. compare.py makes the
+// requests, and python_side.py answers the same ones:
+//   {"do":"about"}
+//   {"do":"open","model":"resnet50","side":224,"batch":16,"optimizer":"adamw","channels_last":true,
+//    "bf16":false,"threads":2}
+//   {"do":"steps","count":5}
+//   {"do":"loader","folder":DIR,"side":224,"batch":64,"workers":2,"epochs":1}
+//   {"do":"epoch","folder":DIR,"workers":2,"epochs":1}     with side and batch of "open"
+//   {"do":"decode","folder":DIR,"count":100,"side":224}
+#include <sys/resource.h>
+#include <torch/torch.h>
+#include <torch/version.h>
+
+#include <exception>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "loading.hpp"
+#include "training.hpp"
+
+namespace vision_benchmark {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double peak_mib() {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;  // Linux counts KiB
+}
+
+Json to_json(const Timed& timed) {
+  return {{"images", timed.images},
+          {"seconds", timed.seconds},
+          {"images_per_second", static_cast<double>(timed.images) / timed.seconds},
+          {"waited", timed.waited},
+          {"peak_mib", peak_mib()}};
+}
+
+class Requests {
+ public:
+  Json answer(const Json& request) {
+    const auto what = request.at("do").get<std::string>();
+    if (what == "about") return about();
+    if (what == "open") return open(request);
+    if (what == "steps") return steps(request);
+    if (what == "loader") return load(request);
+    if (what == "epoch") return epoch(request);
+    if (what == "decode") return decode(request);
+    throw std::invalid_argument("\"do\" must be about, open, steps, loader, epoch or decode, got " +
+                                what);
+  }
+
+ private:
+  static Json about() {
+    return {{"libtorch", TORCH_VERSION},
+            {"cpu_capability", at::get_cpu_capability()},
+            {"threads", at::get_num_threads()}};
+  }
+
+  Json open(const Json& request) {
+    TrainingSettings s;
+    s.model = request.at("model").get<std::string>();
+    s.side = request.at("side").get<int64_t>();
+    s.batch = request.at("batch").get<int64_t>();
+    s.optimizer = request.value("optimizer", s.optimizer);
+    s.channels_last = request.value("channels_last", s.channels_last);
+    s.bf16 = request.value("bf16", s.bf16);
+    at::set_num_threads(request.value("threads", at::get_num_threads()));
+    training_.reset();
+    training_.emplace(s);
+    return {{"threads", at::get_num_threads()}, {"peak_mib", peak_mib()}};
+  }
+
+  Json steps(const Json& request) {
+    const std::vector<double> seconds = training().steps(request.at("count").get<int64_t>());
+    double sum = 0;
+    Json milliseconds = Json::array();
+    for (const double each : seconds) {
+      sum += each;
+      milliseconds.push_back(1000 * each);
+    }
+    return {{"seconds", sum}, {"milliseconds", milliseconds}, {"peak_mib", peak_mib()}};
+  }
+
+  // Each batch is made float32 and standardised too, which torchvision's usual transforms do in the
+  // loader.
+  Json load(const Json& request) {
+    const LoadingSettings s = loading_settings(request, request.at("side").get<int64_t>(),
+                                               request.at("batch").get<int64_t>());
+    image_classification::Network network;
+    network.about.mean = {0.485, 0.456, 0.406};
+    network.about.deviation = {0.229, 0.224, 0.225};
+    const auto standardise = [&](const examples::ImageBatch& batch) {
+      network.inputs(batch.images);
+    };
+    return to_json(loading(s).epochs(request.value("epochs", int64_t{1}), standardise));
+  }
+
+  Json epoch(const Json& request) {
+    Training& used = training();
+    const LoadingSettings s =
+        loading_settings(request, used.settings().side, used.settings().batch);
+    const auto train = [&](const examples::ImageBatch& batch) {
+      used.step(batch.images, batch.targets);
+    };
+    return to_json(loading(s).epochs(request.value("epochs", int64_t{1}), train));
+  }
+
+  static Json decode(const Json& request) {
+    const auto folder = request.at("folder").get<std::string>();
+    const auto count = request.at("count").get<int64_t>();
+    const Timed crops = decode_crops(folder, count, request.value("side", int64_t{224}));
+    return {{"crop", to_json(crops)}, {"whole", to_json(decode_whole(folder, count))}};
+  }
+
+  static LoadingSettings loading_settings(const Json& request, int64_t side, int64_t batch) {
+    return {request.at("folder").get<std::string>(), side, batch, request.value("workers", 2)};
+  }
+
+  Training& training() {
+    if (!training_) throw std::invalid_argument("there is no network yet; request \"open\" first");
+    return *training_;
+  }
+
+  Loading& loading(const LoadingSettings& s) {
+    if (!loading_ || !(loading_->settings() == s)) {
+      loading_.reset();
+      loading_ = std::make_unique<Loading>(s);
+    }
+    return *loading_;
+  }
+
+  std::optional<Training> training_;
+  std::unique_ptr<Loading> loading_;
+};
+
+}  // namespace
+}  // namespace vision_benchmark
+
+int main() {
+  vision_benchmark::Requests requests;
+  for (std::string line; std::getline(std::cin, line);) {
+    vision_benchmark::Json answer;
+    try {
+      answer = requests.answer(vision_benchmark::Json::parse(line));
+    } catch (const std::exception& error) {
+      answer = {{"error", error.what()}};
+    }
+    std::cout << answer.dump() << std::endl;
+  }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "training.hpp"
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <stdexcept>
+
+#include "common/optimizers.hpp"
+#include "fused_adamw.hpp"
+
+namespace vision_benchmark {
+namespace {
+
+constexpr int64_t kSeed = 1;
+constexpr int64_t kClasses = 1000;
+constexpr double kTrainingImages = 1281167;  // ImageNet's: the effective sample size of IVON
+
+image_classification::Description description(const TrainingSettings& s) {
+  image_classification::Description about;
+  about.model = s.model;
+  about.side = s.side;
+  about.files = true;
+  about.classes.resize(kClasses);
+  about.mean = {0.485, 0.456, 0.406};  // torchvision's, as compare.py's other side has them
+  about.deviation = {0.229, 0.224, 0.225};
+  return about;
+}
+
+std::unique_ptr<torch::optim::Optimizer> optimizer_of(
+    const std::string& name, const std::vector<torch::Tensor>& parameters) {
+  const double lr = 1e-3;
+  if (name == "adamw") {
+    return std::make_unique<FusedAdamW>(parameters, torch::optim::AdamWOptions(lr));
+  }
+  if (name == "ivon") {
+    examples::OptimizerSettings settings = examples::optimizer_settings("ivon");
+    settings.lr = lr;
+    settings.ess = kTrainingImages;
+    settings.sample_on_step = true;
+    return examples::make_optimizer(settings, parameters);
+  }
+  throw std::invalid_argument("the optimizer must be adamw or ivon, got " + name);
+}
+
+}  // namespace
+
+Training::Training(const TrainingSettings& settings)
+    : settings_(settings),
+      network_(image_classification::make_network(description(settings), kSeed, torch::kCPU,
+                                                  settings.bf16, settings.channels_last)),
+      optimizer_(optimizer_of(settings.optimizer, network_.model->parameters())) {
+  network_.model->train();
+  images_ = torch::randint(0, 256, {settings.batch, 3, settings.side, settings.side}, torch::kByte);
+  targets_ = torch::randint(0, kClasses, {settings.batch}, torch::kLong);
+  if (settings.channels_last) images_ = images_.contiguous(torch::MemoryFormat::ChannelsLast);
+}
+
+void Training::step(const torch::Tensor& images, const torch::Tensor& targets) {
+  const torch::Tensor ordered = settings_.channels_last ? images : images.contiguous();
+  const torch::Tensor inputs = network_.inputs(ordered);
+  optimizer_->zero_grad();
+  torch::cross_entropy_loss(network_.logits(inputs), targets).backward();
+  optimizer_->step();
+}
+
+std::vector<double> Training::steps(int64_t count) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> seconds;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto begin = Clock::now();
+    step(images_, targets_);
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+  }
+  return seconds;
+}
+
+}  // namespace vision_benchmark

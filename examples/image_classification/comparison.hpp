@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The trainings of a comparison and their results, kept in files so that an interrupted comparison
+// goes on where it stopped.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "evaluation.hpp"
+#include "training.hpp"
+
+namespace image_classification {
+
+// What one training of a comparison gave.
+struct Result {
+  std::string optimizer;
+  double lr = 0;
+  int64_t seed = 1, epochs = 1;
+  double seconds = 0;
+  Evaluation evaluation;
+};
+
+class Comparison {
+ public:
+  Comparison(const Settings& s, const examples::Settings& list, const DataSets& data,
+             ImagesPtr outside, examples::RunLog& log);
+
+  // The training with these settings: from the results in --out if it is there with --resume,
+  // otherwise trained now. `phase` is part of the name of its files: "search" or "final".
+  Result result(const examples::OptimizerSettings& optimizer, const DataSets& data,
+                const std::string& phase, int64_t seed, int64_t epochs);
+
+  // The learning rate with the lowest NLL at the mean on the held-out images after search_epochs:
+  // among the usual rate and two smaller and two larger ones, half a decade apart. The same for all
+  // optimizers. With search_epochs 0 the usual rate.
+  examples::OptimizerSettings with_best_rate(const std::string& optimizer);
+
+  // The NLL of each learning rate that was tried, in the order of the trials.
+  struct Trial {
+    std::string optimizer;
+    double lr, nll, accuracy;
+  };
+  const std::vector<Trial>& trials() const { return trials_; }
+
+ private:
+  std::filesystem::path file_of(const std::string& run_name, int64_t seed) const;
+
+  const Settings& s_;
+  const examples::Settings& list_;
+  const DataSets& data_;
+  DataSets search_;  // training images only: for fitting, and held out
+  ImagesPtr outside_;
+  examples::RunLog& log_;
+  std::vector<Trial> trials_;
+};
+
+// The results of one optimizer with the same weights and statistics of batch norm, over the seeds:
+// a row of the table.
+struct Group {
+  std::string title;  // "ivon, 16 samples"
+  std::string optimizer;
+  int64_t samples = 0;
+  std::string batch_norm;  // as in Row
+  std::vector<Scores> scores;
+  std::vector<double> seconds_per_epoch;
+};
+
+std::vector<Group> grouped(const std::vector<Result>& results);
+
+// The table, one row for each group: mean and standard error over the seeds.
+std::string comparison_table(const std::vector<Group>& groups);
+
+// A table of the learning rates that were tried.
+std::string trial_table(const std::vector<Comparison::Trial>& trials);
+
+}  // namespace image_classification

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a trained network scores on test images: at the mean of its posterior, and averaged over
+// samples of it.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/settings.hpp"
+#include "common/weight_average.hpp"
+#include "network.hpp"
+#include "training.hpp"
+
+namespace image_classification {
+
+struct Scores {
+  double accuracy = 0;                // 0..1
+  double nll = 0;                     // nats per image
+  double ece = 0;                     // 15 bins, 0..1
+  double brier = 0;                   // 0..2
+  std::optional<double> class_auroc;  // of a class's probability, where there are two classes
+  std::optional<double> auroc;        // of the entropy: images of no class against test images
+
+  examples::Json to_json() const;
+};
+
+// The predictions for all readable images of a data set, on the CPU.
+struct Predicted {
+  int64_t samples = 0;               // of the weights; 0: the mean
+  torch::Tensor probs;               // [n, classes]
+  torch::Tensor entropy;             // [n], nats
+  torch::Tensor mutual_information;  // [n], nats; 0 without samples
+  torch::Tensor targets, rows;       // int64 [n]
+};
+
+// The numbers of samples that are reported: 0, and with a posterior 1, 4, 16, ... up to `most`, and
+// `most` itself.
+std::vector<int64_t> sample_counts(bool has_posterior, int64_t most);
+
+// Predicts with each of these numbers of samples; every image is read once.
+std::vector<Predicted> predict_all(const Network& network,
+                                   std::optional<ivon::Posterior>& posterior,
+                                   const examples::ImageData& data, const DataSettings& s,
+                                   const std::vector<int64_t>& counts);
+
+Scores score(const Predicted& test, const Predicted* outside);
+
+// One line of the table of an evaluation.
+struct Row {
+  int64_t samples;
+  std::string batch_norm;  // "as trained", "at the mean", or "none" for networks without it
+  Scores scores;
+};
+
+struct Evaluation {
+  std::vector<Row> rows;
+  Predicted mean, averaged;  // with the statistics of batch norm that training left
+
+  const Row& row(int64_t samples, const std::string& batch_norm) const;
+  examples::Json to_json() const;
+  std::string table() const;
+};
+
+// Scores the network on the test images, as it is and, if it has batch norm, with statistics that
+// are estimated again at the mean from training images. Those of training are put back.
+// `outside` may be null.
+Evaluation evaluate(const Network& network, std::optional<ivon::Posterior>& posterior,
+                    const DataSets& data, const examples::ImageData* outside,
+                    const examples::ImageTransform& training_images, const DataSettings& s,
+                    int64_t samples);
+
+// For the log of a training: accuracy and NLL of some test images with what will be tested at its
+// end, the mean of the posterior or the averaged weights.
+examples::Json score_at_mean(const Network& network, ivon::IVON<>* ivon,
+                             std::optional<examples::WeightAverage>& average, const Run& run);
+
+}  // namespace image_classification

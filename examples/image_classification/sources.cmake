@@ -1,0 +1,20 @@
+# The sources of the example but main.cpp, relative to examples/: a library, for the program and for tests.
+set(image_classification_sources
+  image_classification/compare.cpp
+  image_classification/comparison.cpp
+  image_classification/contact_sheet.cpp
+  image_classification/curves.cpp
+  image_classification/data.cpp
+  image_classification/evaluate.cpp
+  image_classification/evaluation.cpp
+  image_classification/figures.cpp
+  image_classification/network.cpp
+  image_classification/predict.cpp
+  image_classification/result_files.cpp
+  image_classification/selective.cpp
+  image_classification/settings.cpp
+  image_classification/steps.cpp
+  image_classification/train.cpp
+  image_classification/training.cpp
+  image_classification/triage.cpp
+  image_classification/triage_list.cpp)

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "steps.hpp"
+
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "common/data/mix.hpp"
+
+namespace image_classification {
+namespace {
+
+// The inputs and targets of a step.
+struct Examples {
+  torch::Tensor inputs;   // [n, channels, side, side], standardised
+  torch::Tensor targets;  // int64 [n], or probabilities [n, classes] where images are mixed
+};
+
+// Waits for the loader's next batch, which holds the examples `rows`.
+Examples next_examples(const Stepping& stepping) {
+  const std::optional<examples::ImageBatch> batch = stepping.loader.next();
+  if (!batch) throw std::logic_error("the loader must have a batch for each step");
+  const Network& network = stepping.network;
+  Examples result{network.inputs(batch->images), batch->targets.to(network.device)};
+  const AugmentationSettings& s = stepping.s.augmentation;
+  if (s.mixup > 0 || s.cutmix > 0) {
+    // The number of the first example makes the choice another one in every batch.
+    examples::ExampleRandom random(static_cast<uint64_t>(stepping.seed), 0,
+                                   static_cast<uint64_t>(batch->rows[0].item<int64_t>()));
+    const auto classes = static_cast<int64_t>(network.about.classes.size());
+    const examples::MixSettings settings = {s.mixup, s.cutmix, stepping.s.training.label_smoothing};
+    const examples::Mixed mixed =
+        examples::mix(result.inputs, result.targets, classes, settings, random);
+    return {mixed.inputs, mixed.targets};
+  }
+  return result;
+}
+
+torch::Tensor loss_of(const Stepping& stepping, const Examples& examples) {
+  const bool mixed = examples.targets.is_floating_point();  // smoothed already
+  return torch::cross_entropy_loss(stepping.network.logits(examples.inputs), examples.targets,
+                                   /*weight=*/{}, at::Reduction::Mean, /*ignore_index=*/-100,
+                                   mixed ? 0 : stepping.s.training.label_smoothing);
+}
+
+// Adds the gradient of the mean loss over all examples and returns that loss. A forward pass takes
+// micro_batch of them, so that the activations fit the memory.
+torch::Tensor backward(const Stepping& stepping, const Examples& examples) {
+  const int64_t n = examples.inputs.size(0);
+  const int64_t wanted = stepping.s.training.micro_batch;
+  const int64_t part = wanted > 0 ? std::min(wanted, n) : n;
+  torch::Tensor total = torch::zeros({}, examples.inputs.device());
+  for (int64_t first = 0; first < n; first += part) {
+    const Examples some{examples.inputs.slice(0, first, first + part),
+                        examples.targets.slice(0, first, first + part)};
+    const double share = static_cast<double>(some.inputs.size(0)) / static_cast<double>(n);
+    const torch::Tensor loss = loss_of(stepping, some) * share;
+    loss.backward();
+    total += loss.detach();
+  }
+  return total;
+}
+
+void clip_gradient(const Stepping& stepping) {
+  const double bound = stepping.s.training.gradient_clip;
+  if (bound > 0) torch::nn::utils::clip_grad_norm_(stepping.network.model->parameters(), bound);
+}
+
+}  // namespace
+
+examples::TrainingStep plain_step(const Stepping& stepping) {
+  return [stepping](const torch::Tensor& /*rows*/) {
+    const Examples examples = next_examples(stepping);
+    stepping.optimizer.zero_grad();
+    const torch::Tensor loss = backward(stepping, examples);
+    clip_gradient(stepping);
+    stepping.optimizer.step();
+    return loss;
+  };
+}
+
+examples::TrainingStep scoped_step(const Stepping& stepping) {
+  ivon::IVON<>& ivon = *examples::as_ivon(stepping.optimizer);
+  return [stepping, &ivon](const torch::Tensor& /*rows*/) {
+    const Examples examples = next_examples(stepping);
+    const int64_t samples = stepping.s.training.mc_samples;
+    torch::Tensor loss = torch::zeros({}, examples.inputs.device());
+    for (int64_t i = 0; i < samples; ++i) {
+      ivon.zero_grad();
+      {
+        auto sample = ivon.sampled_params();  // weights drawn from the posterior
+        loss += backward(stepping, examples) / static_cast<double>(samples);
+      }  // the posterior mean again
+      clip_gradient(stepping);
+    }
+    ivon.step();
+    return loss;
+  };
+}
+
+}  // namespace image_classification
