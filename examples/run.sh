@@ -58,12 +58,14 @@ done
 . cmake/setup.sh
 packages=(g++ cmake ninja-build libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev gnuplot-nox fonts-dejavu-core)
 case $name in
-  fashion_mnist | uncertainty) [ "$own_data" = 1 ] || packages+=(dataset-fashion-mnist) ;;
+  fashion_mnist | uncertainty | image_classification) [ "$own_data" = 1 ] || packages+=(dataset-fashion-mnist) ;;
 esac
-if [ "$name" = uncertainty ]; then
-  packages+=(libspng-dev)
-  [ "$own_clip_art" = 1 ] || packages+=(openclipart-png)
-fi
+case $name in
+  uncertainty)
+    packages+=(libspng-dev)
+    [ "$own_clip_art" = 1 ] || packages+=(openclipart-png) ;;
+  image_classification) packages+=(libspng-dev libjpeg62-turbo-dev) ;;
+esac
 need_packages "${packages[@]}"
 need_torch
 build release "$name"

@@ -36,6 +36,11 @@ endif()
 if(IVON_HAS_IMAGES)
 ivon_example(image_classification COMMON NO_SMOKE SOURCES image_classification/main.cpp)
 target_link_libraries(image_classification PRIVATE ivon_image_classification)
+  if(IVON_BUILD_TESTS)
+    add_test(NAME example_image_classification COMMAND bash ${PROJECT_SOURCE_DIR}/tests/examples/images/program.sh
+      $<TARGET_FILE:image_classification> ${CMAKE_CURRENT_LIST_DIR}/image_classification/presets)
+    set_tests_properties(example_image_classification PROPERTIES TIMEOUT 600 ENVIRONMENT "OMP_NUM_THREADS=1")
+  endif()
 else()
   message(STATUS "The example image_classification is left out: it needs libspng and libjpeg "
     "(Debian: libspng-dev libjpeg62-turbo-dev)")

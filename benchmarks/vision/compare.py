@@ -4,8 +4,8 @@
 
 It must be run by the Python whose torch the C++ program is linked with, so that both sides have the same LibTorch. The
 sides are processes of their own that take turns, block by block, so that a change of the machine's speed meets all of
-them: a ratio is that of the medians, and its quartiles are those of the rounds' ratios. This file measures; vision_report.py
-makes the tables, and python_side.py is the Python that is measured. Leave the machine alone meanwhile.
+them: a ratio is that of the medians, and its quartiles are those of the rounds' ratios. This file measures;
+vision_report.py makes the tables, and python_side.py is the Python that is measured. Leave the machine alone meanwhile.
 """
 
 import argparse
@@ -185,8 +185,8 @@ def about_sides(options):
         files = {name: each.libtorch() for name, each in sides.items()}
     if files["cpp"] != files["python"]:
         raise SystemExit(
-            f"compare.py: both sides must have the same LibTorch, but C++ has {files['cpp']} and Python {files['python']};"
-            " run compare.py by the Python whose torch the program is linked with")
+            f"compare.py: both sides must have the same LibTorch, but C++ has {files['cpp']} and Python "
+            f"{files['python']}; run compare.py by the Python whose torch the program is linked with")
     return {"date": datetime.date.today().isoformat(), "processor": vision_report.processor(),
             "libtorch": answers["cpp"]["libtorch"], "libtorch_cpu_capability": answers["cpp"]["cpu_capability"],
             "torchvision": answers["python"]["torchvision"], "threads": options.threads, "workers": options.workers,
@@ -196,8 +196,8 @@ def about_sides(options):
 def photographs(folder):
     photos = sorted(f.resolve() for f in folder.rglob("*") if f.suffix.lower() in (".jpg", ".jpeg"))
     if not photos:
-        raise SystemExit(f"compare.py: {folder} holds no .jpg files; make some by {HERE / 'make_photos.py'} {folder} 128, "
-                         "or name another folder by --photos")
+        raise SystemExit(f"compare.py: {folder} holds no .jpg files; make some by "
+                         f"{HERE / 'make_photos.py'} {folder} 128, or name another folder by --photos")
     return photos
 
 
@@ -211,14 +211,17 @@ def check(options):
     if missing:
         raise SystemExit("compare.py: missing are\n  " + "\n  ".join(missing))
     if importlib.util.find_spec("simplejpeg") is None:
-        print("compare.py: simplejpeg is not installed and is left out (pip install --no-deps simplejpeg)", file=sys.stderr)
+        print("compare.py: simplejpeg is not installed and is left out (pip install --no-deps simplejpeg)",
+              file=sys.stderr)
 
 
 def parse_options():
     cores = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=pathlib.Path, required=True, help="a folder with JPEG files, see make_photos.py")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="receives the table (.md) and all times (.json)")
+    parser.add_argument("--photos", type=pathlib.Path, required=True,
+                        help="a folder with JPEG files, see make_photos.py")
+    parser.add_argument("--out", type=pathlib.Path, required=True,
+                        help="receives the table (.md) and all times (.json)")
     parser.add_argument("--program", type=pathlib.Path, default=PROGRAM, help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=cores, help="of each side's training (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=cores, help="that read images (default: %(default)s)")

@@ -148,7 +148,7 @@ def decode_rates(request):
 
     def whole(file):
         with Image.open(file) as image:
-            image.convert("RGB")
+            image.load()
 
     result = {"crop": one_by_one(files, request["count"], crop), "whole": one_by_one(files, request["count"], whole)}
     try:

@@ -23,14 +23,14 @@ def quartiles(values):
 
 
 def ratio(above, below):
-    """Ratio of the medians of all values, and the quartiles of the rounds' ratios. Each a list of values by round."""
-    low, _, high = quartiles([statistics.median(a) / statistics.median(b) for a, b in zip(above, below)])
+    """Ratio of the medians of all values, and the three quartiles of the rounds' ratios. Each has a list by round."""
+    of_rounds = quartiles([statistics.median(a) / statistics.median(b) for a, b in zip(above, below)])
     medians = [statistics.median(value for each in values for value in each) for values in (above, below)]
-    return {"ratio": medians[0] / medians[1], "first_quartile": low, "third_quartile": high}
+    return {"ratio": medians[0] / medians[1], "quartiles": of_rounds}
 
 
 def shown(of):
-    return f"{of['ratio']:.3f} ({of['first_quartile']:.3f} to {of['third_quartile']:.3f})"
+    return f"{of['ratio']:.3f} ({', '.join(f'{value:.3f}' for value in of['quartiles'])})"
 
 
 def rate(value):
@@ -52,15 +52,16 @@ def steps_table(cases):
     for case in cases:
         summary = steps_summary(case)
         speed, time, peak = summary["images_per_second"], summary["milliseconds"], case["peak_mib"]
-        rows.append([case["model"], str(case["side"]), str(case["batch"]),
-                     f"{rate(speed['cpp'])} ({time['cpp']:.1f} ms)", f"{rate(speed['python'])} ({time['python']:.1f} ms)",
-                     shown(summary["cpp_over_python"]), f"{rate(speed['ivon'])} ({time['ivon']:.1f} ms)",
-                     shown(summary["ivon_over_adamw"]), f"{peak['cpp']:.0f}", f"{peak['python']:.0f}",
-                     f"{peak['ivon']:.0f}", f"{summary['rounds']} x {case['steps_of_block']}"])
-    header = ["network", "pixels", "batch", "C++ images/s", "Python images/s", "speed C++ / Python", "C++ IVON images/s",
-              "time IVON / AdamW", "MiB C++", "MiB Python", "MiB IVON", "steps"]
-    return ("Training steps on a batch in memory, fused AdamW where nothing else is said: medians, ratios of the medians "
-            "(in brackets the quartiles of the rounds' ratios) and the processes' peak memory\n\n" + table(header, rows))
+        rates = {name: f"{rate(speed[name])} ({time[name]:.1f} ms)" for name in speed}
+        rows.append([case["model"], str(case["side"]), str(case["batch"]), rates["cpp"], rates["python"],
+                     shown(summary["cpp_over_python"]), rates["ivon"], shown(summary["ivon_over_adamw"]),
+                     *(f"{peak[name]:.0f}" for name in ("cpp", "python", "ivon")),
+                     f"{summary['rounds']} x {case['steps_of_block']}"])
+    header = ["network", "pixels", "batch", "C++ images/s", "Python images/s", "speed C++ / Python",
+              "C++ IVON images/s", "time IVON / AdamW", "MiB C++", "MiB Python", "MiB IVON", "steps"]
+    return ("Training steps on a batch in memory, by fused AdamW where nothing else is said: medians, ratios of the "
+            "medians (in brackets the three quartiles of the rounds' ratios) and the processes' peak memory\n\n" +
+            table(header, rows))
 
 
 def by_round(rounds, name, value):
@@ -95,9 +96,9 @@ def files_table(loaders, epochs, workers):
             summary = summarise(case)
             shares = [f"{100 * summary[key]:.0f} %" if key in summary else "-"
                       for key in ("loading_share_cpp", "loading_share_python")]
-            rows.append([what + (f" of {case['model']}" if "model" in case else ""), str(case["side"]), str(case["batch"]),
-                         str(case["files"]), rate(summary["cpp"]), rate(summary["python"]),
-                         shown(summary["cpp_over_python"]), *shares, str(len(case["rounds"]))])
+            work = f"{what} of {case['model']}" if "model" in case else what
+            rows.append([work, str(case["side"]), str(case["batch"]), str(case["files"]), rate(summary["cpp"]),
+                         rate(summary["python"]), shown(summary["cpp_over_python"]), *shares, str(len(case["rounds"]))])
     header = ["work", "pixels", "batch", "files", "C++ images/s", "Python images/s", "speed C++ / Python",
               "loading C++", "loading Python", "rounds"]
     return (f"JPEG files to standardised batches, and to a trained epoch, {workers} workers. Loading: the share of the "

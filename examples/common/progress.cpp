@@ -85,4 +85,35 @@ void Progress::print(bool epoch_end) {
   std::fflush(stdout);
 }
 
+CountProgress::CountProgress(std::string label, int64_t total, std::string items)
+    : label_(std::move(label)),
+      items_(std::move(items)),
+      total_(total),
+      terminal_(isatty(STDOUT_FILENO) == 1),
+      start_(Clock::now()),
+      last_print_(start_) {}
+
+void CountProgress::show(double done) {
+  const double since = seconds_between(last_print_, Clock::now());
+  if (since >= (terminal_ ? kTerminalSeconds : kPlainSeconds)) print(done, false);
+}
+
+void CountProgress::end() {
+  if (printed_) print(static_cast<double>(total_), true);
+}
+
+void CountProgress::print(double done, bool last) {
+  printed_ = true;
+  last_print_ = Clock::now();
+  const auto total = static_cast<double>(total_);
+  const double spent = std::max(seconds_between(start_, last_print_), 1e-9);
+  const double rate = done / spent;
+  const std::string line = fmt::format(
+      "{} | {}/{} {} {:>3.0f}% | {:.1f} {}/s | {} {}", label_, static_cast<int64_t>(done), total_,
+      items_, total > 0 ? 100 * done / total : 100, rate, items_, last ? "took" : "ETA",
+      duration(last ? spent : (total - done) / std::max(rate, 1e-9)));
+  fmt::print("{}{:<90}{}", terminal_ ? "\r" : "", line, terminal_ && !last ? "" : "\n");
+  std::fflush(stdout);
+}
+
 }  // namespace examples

@@ -49,6 +49,31 @@ class Progress {
   at::Tensor loss_sum_;  // float64 scalar, over this epoch's examples; undefined: 0
 };
 
+// One progress line for work whose items are counted: items done, rate, time left. Where stdout is
+// a terminal the line is redrawn; elsewhere a line is printed every few seconds, so that short work
+// prints nothing.
+class CountProgress {
+ public:
+  // `label` names the work, `items` what is counted ("images").
+  CountProgress(std::string label, int64_t total, std::string items);
+
+  // `done` items are done, perhaps with a part of the next ones.
+  void show(double done);
+
+  // All are done. Ends the line, if any was printed.
+  void end();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void print(double done, bool last);
+
+  std::string label_, items_;
+  int64_t total_;
+  bool terminal_, printed_ = false;
+  Clock::time_point start_, last_print_;
+};
+
 // "1:05" for 65 s, "1:01:05" from an hour on.
 std::string duration(double seconds);
 

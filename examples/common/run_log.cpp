@@ -25,6 +25,7 @@ void RunLog::write(const Json& line) {
 }
 
 void write_results(const std::filesystem::path& folder, const Json& results) {
+  std::filesystem::create_directories(folder);
   write_atomically(folder / "results.json", results.dump(2) + "\n");
 }
 

@@ -25,8 +25,8 @@ class RunLog {
   std::ofstream out_;
 };
 
-// `folder`/results.json, indented, replaced only when it is whole. Throws std::runtime_error naming
-// the file and the reason if it cannot be written.
+// `folder`/results.json, indented, replaced only when it is whole; creates the folder. Throws
+// std::runtime_error naming the file and the reason if it cannot be written.
 void write_results(const std::filesystem::path& folder, const Json& results);
 
 }  // namespace examples

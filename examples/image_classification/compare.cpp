@@ -43,7 +43,7 @@ examples::Json to_json(const std::vector<Group>& groups) {
 
 void compare(Settings& s, const examples::Settings& list) {
   const std::vector<std::string> names = split_names(s.optimizers);
-  const DataSets data = open_data(s.data);
+  const DataSets data = open_data(s.data, image_side(s.training));
   ImagesPtr outside;
   if (!s.data.outside.empty()) outside = open_outside(s.data.outside, data.train->channels());
   examples::RunLog log(s.common.out, s.common.resume);

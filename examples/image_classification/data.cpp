@@ -9,6 +9,7 @@
 #include "common/data/image_folder.hpp"
 #include "common/data/image_views.hpp"
 #include "common/data/images_in_memory.hpp"
+#include "common/data/packed_images.hpp"
 
 namespace image_classification {
 namespace {
@@ -38,6 +39,15 @@ fs::path test_folder(const fs::path& folder) {
   return {};
 }
 
+// With --cache, the images of a folder from a packed file. The network sees the central 7/8 of a
+// test image, so that much of a stored image has the side of the network's inputs.
+ImagesPtr maybe_packed(const std::shared_ptr<const examples::ImageFolder>& images,
+                       const DataSettings& s, const std::string& name, int64_t side) {
+  if (s.cache.empty()) return images;
+  fs::create_directories(s.cache);
+  return examples::packed(images, fs::path(s.cache) / name, (8 * side + 6) / 7, workers(s));
+}
+
 [[noreturn]] void fail_unknown(const fs::path& folder) {
   throw std::runtime_error(fmt::format(
       "{0}: holds no images that are known here. It must hold one of these:\n"
@@ -53,7 +63,9 @@ fs::path test_folder(const fs::path& folder) {
 
 }  // namespace
 
-DataSets open_data(const DataSettings& s) {
+int workers(const DataSettings& s) { return s.workers > 0 ? s.workers : examples::usual_workers(); }
+
+DataSets open_data(const DataSettings& s, int64_t side) {
   const fs::path folder = s.folder;
   DataSets sets;
   if (is_mnist(folder)) {
@@ -63,8 +75,10 @@ DataSets open_data(const DataSettings& s) {
     sets.train = examples::load_cifar_images(folder, true);
     sets.test = examples::load_cifar_images(folder, false);
   } else if (fs::is_directory(folder / "train") && !test_folder(folder).empty()) {
-    sets.train = std::make_shared<examples::ImageFolder>(folder / "train");
-    sets.test = std::make_shared<examples::ImageFolder>(test_folder(folder), sets.train->classes);
+    const auto train = std::make_shared<examples::ImageFolder>(folder / "train");
+    const auto test = std::make_shared<examples::ImageFolder>(test_folder(folder), train->classes);
+    sets.train = maybe_packed(train, s, "train.images", side);
+    sets.test = maybe_packed(test, s, "test.images", side);
     sets.files = true;
   } else {
     fail_unknown(folder);
@@ -126,7 +140,7 @@ std::unique_ptr<examples::ImageLoader> test_loader(const examples::ImageData& da
   transform.crop = crop;
   examples::LoaderSettings settings;
   settings.batch = batch;
-  settings.workers = s.workers > 0 ? s.workers : examples::usual_workers();
+  settings.workers = workers(s);
   settings.strict = s.strict;
   auto loader = std::make_unique<examples::ImageLoader>(data, transform, settings);
   loader->start(0, torch::arange(data.size()));

@@ -21,8 +21,12 @@ struct DataSets {
   bool files = false;
 };
 
-// Opens the folder that the settings name. Throws std::runtime_error that tells what to put where.
-DataSets open_data(const DataSettings& s);
+// The number of threads that read images.
+int workers(const DataSettings& s);
+
+// Opens the folder that the settings name. `side`: of the network's inputs in pixels, which decides
+// on the size of the images in --cache. Throws std::runtime_error that tells what to put where.
+DataSets open_data(const DataSettings& s, int64_t side);
 
 // Images of no class in `folder`, below which every JPEG or PNG file counts, or a data set's test
 // images, with that many channels.

@@ -10,8 +10,8 @@ namespace image_classification {
 
 void evaluate_trained(const Settings& s, const examples::Settings& list) {
   Loaded loaded = load_network(s.trained, torch::Device(s.common.device), s.common.bf16);
-  DataSets data = open_data(s.data);
   const Description& about = loaded.network.about;
+  const DataSets data = open_data(s.data, about.side);
   if (data.test->classes != about.classes) {
     throw std::runtime_error(
         fmt::format("{}: its classes must be those of {}; name with --data the kind of data that "

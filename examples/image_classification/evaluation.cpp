@@ -8,6 +8,7 @@
 #include <ivon/posterior/batch_norm.hpp>
 #include <ivon/posterior/metrics.hpp>
 #include <ivon/posterior/predict.hpp>
+#include <limits>
 #include <stdexcept>
 
 #include "common/data/image_views.hpp"
@@ -16,37 +17,8 @@
 namespace image_classification {
 namespace {
 
-constexpr int64_t kBatch = 100;             // test images of a forward pass
+constexpr int64_t kBatch = 100;             // images of a forward pass
 constexpr int64_t kBatchNormImages = 5000;  // from which statistics are estimated again
-
-// Gathers the predictions of the batches of a data set.
-struct Parts {
-  int64_t samples;
-  std::vector<torch::Tensor> probs, entropy, mutual_information;
-
-  void add(const ivon::Prediction& p) {
-    probs.push_back(p.probs.cpu());
-    entropy.push_back(p.entropy.cpu());
-    mutual_information.push_back(p.mutual_information.cpu());
-  }
-};
-
-// Adds the predictions of one batch to the parts, which are in rising order of their samples.
-void predict_batch(const Network& network, std::optional<ivon::Posterior>& posterior,
-                   const torch::Tensor& inputs, std::vector<Parts>& parts) {
-  ivon::PredictionAccumulator average;
-  for (Parts& part : parts) {
-    if (part.samples == 0) {
-      part.add(ivon::prediction_from_logits(network.logits(inputs).unsqueeze(0)));
-      continue;
-    }
-    while (average.count() < part.samples) {
-      const auto sample = posterior->sampled_params(*network.model);
-      average.add(network.logits(inputs));
-    }
-    part.add(average.result());
-  }
-}
 
 bool has_batch_norm(const torch::nn::Module& module) {
   for (const auto& buffer : module.named_buffers()) {
@@ -69,16 +41,27 @@ std::vector<torch::Tensor> training_images(const DataSets& data,
   const auto some = examples::evenly_spread(data.train, kBatchNormImages);
   examples::LoaderSettings settings;
   settings.batch = kBatch;
-  settings.workers = s.workers > 0 ? s.workers : examples::usual_workers();
+  settings.workers = workers(s);
   examples::ImageLoader loader(*some, transform, settings);
   // An order of its own, because in their own order a batch would have few classes.
   loader.start(0,
                torch::randperm(some->size(), at::make_generator<at::CPUGeneratorImpl>(uint64_t{1}),
                                torch::kLong));
   std::vector<torch::Tensor> batches;
-  while (const auto batch = loader.next()) batches.push_back(batch->images);
+  while (const auto batch = loader.next()) {
+    if (batch->rows.size(0) > 0) batches.push_back(batch->images);
+  }
   if (batches.size() > 1 && batches.back().size(0) < kBatch) batches.pop_back();
   return batches;
+}
+
+// The scores of a network whose weights are not finite.
+Scores diverged() {
+  Scores worst;
+  worst.nll = std::numeric_limits<double>::infinity();
+  worst.ece = 1;
+  worst.brier = 2;
+  return worst;
 }
 
 // The AUROC of the probability of the first class, where there are two classes and images of both.
@@ -92,38 +75,11 @@ std::optional<double> auroc_of_two_classes(const Predicted& test) {
 
 }  // namespace
 
-std::vector<int64_t> sample_counts(bool has_posterior, int64_t most) {
-  std::vector<int64_t> counts = {0};
-  if (!has_posterior) return counts;
-  for (int64_t count = 1; count < most; count *= 4) counts.push_back(count);
-  counts.push_back(most);
-  return counts;
-}
-
-std::vector<Predicted> predict_all(const Network& network,
-                                   std::optional<ivon::Posterior>& posterior,
-                                   const examples::ImageData& data, const DataSettings& s,
-                                   const std::vector<int64_t>& counts) {
-  const torch::NoGradGuard no_grad;
-  std::vector<Parts> parts;
-  for (const int64_t count : counts) parts.push_back({count, {}, {}, {}});
-  std::vector<torch::Tensor> targets, rows;
-  const auto loader = test_loader(data, network.about.crop(), network.about.side, s, kBatch);
-  while (const auto batch = loader->next()) {
-    predict_batch(network, posterior, network.inputs(batch->images), parts);
-    targets.push_back(batch->targets);
-    rows.push_back(batch->rows);
-  }
-  std::vector<Predicted> all;
-  for (const Parts& part : parts) {
-    all.push_back({part.samples, torch::cat(part.probs), torch::cat(part.entropy),
-                   torch::cat(part.mutual_information), torch::cat(targets), torch::cat(rows)});
-  }
-  return all;
-}
-
 Scores score(const Predicted& test, const Predicted* outside) {
   Scores scores;
+  const bool finite = test.probs.isfinite().all().item<bool>() &&
+                      (outside == nullptr || outside->probs.isfinite().all().item<bool>());
+  if (!finite) return diverged();
   scores.accuracy = ivon::accuracy(test.probs, test.targets);
   scores.nll = ivon::nll(test.probs, test.targets);
   scores.ece = ivon::ece(test.probs, test.targets);
@@ -145,9 +101,10 @@ Evaluation evaluate(const Network& network, std::optional<ivon::Posterior>& post
   const auto counts = sample_counts(posterior.has_value(), samples);
   Evaluation evaluation;
   const auto add_rows = [&](const std::string& batch_norm) {
-    const auto test = predict_all(network, posterior, *data.test, s, counts);
+    const auto test = predict_all(network, posterior, *data.test, s, counts, "test");
     std::vector<Predicted> others;
-    if (outside != nullptr) others = predict_all(network, posterior, *outside, s, counts);
+    if (outside != nullptr)
+      others = predict_all(network, posterior, *outside, s, counts, "outside");
     for (size_t i = 0; i < counts.size(); ++i) {
       evaluation.rows.push_back(
           {counts[i], batch_norm, score(test[i], others.empty() ? nullptr : &others[i])});
@@ -179,7 +136,8 @@ examples::Json score_at_mean(const Network& network, ivon::IVON<>* ivon,
   if (average) averaged.emplace(*average);
   std::optional<ivon::Posterior> none;
   const auto some = examples::evenly_spread(run.data.test, run.s.measured);
-  const Scores scores = score(predict_all(network, none, *some, run.s.data, {0}).front(), nullptr);
+  const Scores scores =
+      score(predict_all(network, none, *some, run.s.data, {0}, "test").front(), nullptr);
   return {{"test_accuracy", scores.accuracy}, {"test_nll", scores.nll}};
 }
 

@@ -13,13 +13,14 @@
 #include "common/settings.hpp"
 #include "common/weight_average.hpp"
 #include "network.hpp"
+#include "prediction.hpp"
 #include "training.hpp"
 
 namespace image_classification {
 
 struct Scores {
   double accuracy = 0;                // 0..1
-  double nll = 0;                     // nats per image
+  double nll = 0;                     // nats per image; infinite after a training that diverged
   double ece = 0;                     // 15 bins, 0..1
   double brier = 0;                   // 0..2
   std::optional<double> class_auroc;  // of a class's probability, where there are two classes
@@ -27,25 +28,6 @@ struct Scores {
 
   examples::Json to_json() const;
 };
-
-// The predictions for all readable images of a data set, on the CPU.
-struct Predicted {
-  int64_t samples = 0;               // of the weights; 0: the mean
-  torch::Tensor probs;               // [n, classes]
-  torch::Tensor entropy;             // [n], nats
-  torch::Tensor mutual_information;  // [n], nats; 0 without samples
-  torch::Tensor targets, rows;       // int64 [n]
-};
-
-// The numbers of samples that are reported: 0, and with a posterior 1, 4, 16, ... up to `most`, and
-// `most` itself.
-std::vector<int64_t> sample_counts(bool has_posterior, int64_t most);
-
-// Predicts with each of these numbers of samples; every image is read once.
-std::vector<Predicted> predict_all(const Network& network,
-                                   std::optional<ivon::Posterior>& posterior,
-                                   const examples::ImageData& data, const DataSettings& s,
-                                   const std::vector<int64_t>& counts);
 
 Scores score(const Predicted& test, const Predicted* outside);
 

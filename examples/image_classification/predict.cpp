@@ -9,7 +9,8 @@
 #include "commands.hpp"
 #include "common/data/image_folder.hpp"
 #include "common/data/image_views.hpp"
-#include "evaluation.hpp"
+#include "network.hpp"
+#include "prediction.hpp"
 
 namespace image_classification {
 
@@ -21,7 +22,7 @@ void predict_files(const Settings& s, const std::vector<std::string>& files) {
       examples::with_channels(std::make_shared<examples::ImageFolder>(paths), about.channels());
   const int64_t samples = loaded.posterior ? s.common.samples : 0;
   const Predicted p =
-      predict_all(loaded.network, loaded.posterior, *images, s.data, {samples}).front();
+      predict_all(loaded.network, loaded.posterior, *images, s.data, {samples}, "predict").front();
   const int64_t shown = std::min<int64_t>(5, p.probs.size(1));
   const auto [top, classes] = p.probs.topk(shown, 1);
   for (int64_t i = 0; i < p.rows.size(0); ++i) {

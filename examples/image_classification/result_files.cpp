@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <fstream>
+#include <limits>
 
 #include "common/atomic_file.hpp"
 
@@ -33,7 +34,8 @@ Row row_of(const examples::Json& json) {
   json.at("samples").get_to(row.samples);
   json.at("batch_norm").get_to(row.batch_norm);
   json.at("accuracy").get_to(row.scores.accuracy);
-  json.at("nll").get_to(row.scores.nll);
+  const examples::Json& nll = json.at("nll");  // JSON has no infinity, so null stands for it
+  row.scores.nll = nll.is_null() ? std::numeric_limits<double>::infinity() : nll.get<double>();
   json.at("ece").get_to(row.scores.ece);
   json.at("brier").get_to(row.scores.brier);
   if (json.contains("class_auroc")) {

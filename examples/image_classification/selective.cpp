@@ -46,10 +46,10 @@ double error_without(const Predicted& predicted, double refused) {
   const int64_t n = predicted.probs.size(0);
   if (!(refused >= 0 && refused < 1)) {
     throw std::invalid_argument(fmt::format(
-        "the share of refused images must be at least 0 and below 1, but is {}", refused));
+        "the share of refused images must be at least 0 and below 1, but is {}; give a part of 1",
+        refused));
   }
-  if (n == 0)
-    throw std::invalid_argument("an error rate needs at least 1 image, but there is none");
+  if (n == 0) throw std::invalid_argument("an error rate needs predictions of at least 1 image");
   const int64_t left = std::max<int64_t>(1, n - std::lround(refused * static_cast<double>(n)));
   const auto [confidence, classes] = predicted.probs.max(1);
   const torch::Tensor wrong = classes != predicted.targets;
@@ -73,8 +73,7 @@ std::string refusal_table(const std::vector<Result>& results) {
     rows.push_back({method.title});
     for (const double refused : kRefused) {
       std::vector<double> rates;
-      for (const Predicted* seed : method.seeds)
-        rates.push_back(100 * error_without(*seed, refused));
+      for (const Predicted* p : method.seeds) rates.push_back(100 * error_without(*p, refused));
       rows.back().push_back(examples::format_estimate(examples::estimate(rates), 2));
     }
   }

@@ -108,6 +108,10 @@ Settings::Settings() {
   common.samples = 16;
 }
 
+int64_t image_side(const TrainingSettings& s) {
+  return s.side > 0 ? s.side : examples::image_model_info(s.model).side;
+}
+
 void add_training_settings(examples::Settings& list, Settings& s) {
   add_run(list, s);
   examples::add_optimizer_choice(list, s.optimizer);

@@ -65,6 +65,9 @@ struct Settings {
   Settings();
 };
 
+// The side of the network's inputs in pixels: as set, or the model's usual.
+int64_t image_side(const TrainingSettings& s);
+
 // Declare the settings of a command.
 void add_training_settings(examples::Settings& list, Settings& s);
 void add_evaluation_settings(examples::Settings& list, Settings& s);

@@ -22,7 +22,8 @@ $here/solar_cells.sh [--prepare-only] [OPTION]...   compares optimizers on photo
 
   --prepare-only   only fetches and arranges the images
   --help           this text
-  OPTION           goes to image_classification compare and wins over this script's choice; --program-help lists all
+  OPTION           goes to image_classification compare and wins over this script's choice, which a preset of --config
+                   does not; --program-help lists all
 
 This script chooses:
 $(printf '%s\n' "${defaults[@]}" | paste -d ' ' - - - - - | sed 's/^/  /')

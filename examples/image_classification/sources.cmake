@@ -10,6 +10,7 @@ set(image_classification_sources
   image_classification/figures.cpp
   image_classification/network.cpp
   image_classification/predict.cpp
+  image_classification/prediction.cpp
   image_classification/result_files.cpp
   image_classification/selective.cpp
   image_classification/settings.cpp

@@ -18,10 +18,13 @@ struct Examples {
   torch::Tensor targets;  // int64 [n], or probabilities [n, classes] where images are mixed
 };
 
-// Waits for the loader's next batch, which holds the examples `rows`.
+// Waits for the loader's next batch.
 Examples next_examples(const Stepping& stepping) {
   const std::optional<examples::ImageBatch> batch = stepping.loader.next();
   if (!batch) throw std::logic_error("the loader must have a batch for each step");
+  if (batch->rows.size(0) == 0) {
+    throw std::runtime_error("a batch must have at least 1 image that can be read; see above why");
+  }
   const Network& network = stepping.network;
   Examples result{network.inputs(batch->images), batch->targets.to(network.device)};
   const AugmentationSettings& s = stepping.s.augmentation;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <ivon/diagnostics.hpp>
 #include <sstream>
@@ -27,6 +29,10 @@ examples::Json train_one(const Settings& s, const examples::Settings& list, cons
   const Run run{
       s, s.optimizer, data, s.optimizer.name, seed, s.training.epochs, list.fingerprint(), log};
   Trained trained = train_network(run);
+  if (!std::isfinite(trained.loss)) {
+    fmt::print(stderr, "warning: the training has diverged (loss {}); choose a smaller --lr\n",
+               trained.loss);
+  }
   std::optional<ivon::Posterior> posterior = trained.posterior();
   const std::filesystem::path folder =
       std::filesystem::path(s.common.out) / fmt::format("{}-{}", run.name, seed);
@@ -55,7 +61,7 @@ examples::Json train_one(const Settings& s, const examples::Settings& list, cons
 }  // namespace
 
 void train(Settings& s, const examples::Settings& list) {
-  const DataSets data = open_data(s.data);
+  const DataSets data = open_data(s.data, image_side(s.training));
   print_data(data, s);
   ImagesPtr outside;
   if (!s.data.outside.empty()) outside = open_outside(s.data.outside, data.train->channels());

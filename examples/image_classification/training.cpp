@@ -21,7 +21,7 @@ Description describe(const Run& run) {
   const TrainingSettings& s = run.s.training;
   Description about;
   about.model = s.model;
-  about.side = s.side > 0 ? s.side : examples::image_model_info(s.model).side;
+  about.side = image_side(s);
   about.files = run.data.files;
   about.classes = run.data.train->classes;
   about.test_crop = s.test_crop;
@@ -32,7 +32,7 @@ Description describe(const Run& run) {
 std::unique_ptr<examples::ImageLoader> training_loader(const Run& run, const Description& about) {
   examples::LoaderSettings settings;
   settings.batch = run.s.training.batch;
-  settings.workers = run.s.data.workers > 0 ? run.s.data.workers : examples::usual_workers();
+  settings.workers = workers(run.s.data);
   settings.strict = run.s.data.strict;
   const examples::Crop crop = training_crop(run.s.augmentation, run.data.files);
   return std::make_unique<examples::ImageLoader>(

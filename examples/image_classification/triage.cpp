@@ -3,16 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <filesystem>
-#include <functional>
-#include <ivon/posterior/predict.hpp>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -21,10 +15,9 @@
 #include "common/atomic_file.hpp"
 #include "common/data/image_folder.hpp"
 #include "common/data/image_views.hpp"
-#include "common/progress.hpp"
 #include "contact_sheet.hpp"
-#include "data.hpp"
 #include "network.hpp"
+#include "prediction.hpp"
 #include "triage_list.hpp"
 
 namespace image_classification {
@@ -61,99 +54,23 @@ std::vector<fs::path> files_below(const std::vector<std::string>& folders) {
   return files;
 }
 
-// Images done, speed and time left: on a terminal one line that changes, elsewhere one line every
-// ten seconds at most.
-class TriageProgress {
- public:
-  explicit TriageProgress(int64_t total) : total_(total) {}
-
-  // `done` images, perhaps with a part of the next ones. `last` ends the line.
-  void show(double done, bool last = false) {
-    const Clock::time_point now = Clock::now();
-    if (!last && seconds(last_shown_, now) < (terminal_ ? 0.2 : 8)) return;
-    last_shown_ = now;
-    const double rate = done / std::max(seconds(start_, now), 1e-9);
-    const double left = (static_cast<double>(total_) - done) / std::max(rate, 1e-9);
-    const std::string line = fmt::format(
-        "triage | {:>{}}/{} images {:>3.0f}% | {:.1f} images/s | {} {}", static_cast<int64_t>(done),
-        fmt::formatted_size("{}", total_), total_, 100 * done / static_cast<double>(total_), rate,
-        last ? "took" : "ETA", examples::duration(last ? seconds(start_, now) : left));
-    fmt::print("{}{:<80}{}", terminal_ ? "\r" : "", line, terminal_ && !last ? "" : "\n");
-    std::fflush(stdout);
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-
-  static double seconds(Clock::time_point from, Clock::time_point to) {
-    return std::chrono::duration<double>(to - from).count();
-  }
-
-  int64_t total_;
-  bool terminal_ = isatty(STDOUT_FILENO) == 1;
-  Clock::time_point start_ = Clock::now(), last_shown_ = start_;
-};
-
-// The next batch with a readable image. `strict`: a batch without one is an error.
-std::optional<examples::ImageBatch> next_readable(examples::ImageLoader& loader, bool strict) {
-  while (true) {
-    try {
-      return loader.next();
-    } catch (const std::runtime_error&) {
-      if (strict) throw;  // otherwise the loader has named each file on stderr and counted it
-    }
-  }
-}
-
-ivon::Prediction predict_batch_of(Loaded& loaded, const torch::Tensor& images, int64_t samples,
-                                  const std::function<void(double share)>& progress) {
-  const Network& network = loaded.network;
-  const torch::Tensor inputs = network.inputs(images);
-  if (samples == 0) return ivon::prediction_from_logits(network.logits(inputs).unsqueeze(0));
-  ivon::PredictionAccumulator average;
-  while (average.count() < samples) {
-    const auto sample = loaded.posterior->sampled_params(*network.model);
-    average.add(network.logits(inputs));
-    progress(static_cast<double>(average.count()) / static_cast<double>(samples));
-  }
-  return average.result();
-}
-
-void add_triaged(std::vector<Triaged>& all, const std::vector<fs::path>& files,
-                 const examples::ImageBatch& batch, const ivon::Prediction& p,
-                 const std::vector<std::string>& classes) {
-  const auto [probability, predicted] = p.probs.cpu().max(1);
-  const torch::Tensor entropy = p.entropy.cpu(), information = p.mutual_information.cpu();
-  for (int64_t i = 0; i < batch.rows.size(0); ++i) {
-    const fs::path& file = files[static_cast<size_t>(batch.rows[i].item<int64_t>())];
-    all.push_back({file, classes.at(static_cast<size_t>(predicted[i].item<int64_t>())),
-                   probability[i].item<double>(), entropy[i].item<double>(),
-                   information[i].item<double>(), class_of_folder(file, classes)});
-  }
-}
-
 // The images that can be read, in the order of the files.
 std::vector<Triaged> triage_files(Loaded& loaded, const std::vector<fs::path>& files,
                                   const Settings& s) {
-  const torch::NoGradGuard no_grad;
   const Description& about = loaded.network.about;
   const auto data =
       examples::with_channels(std::make_shared<examples::ImageFolder>(files), about.channels());
   const int64_t samples = loaded.posterior ? s.common.samples : 0;
-  const auto loader = test_loader(*data, about.crop(), about.side, s.data);
-  TriageProgress progress(data->size());
+  const Predicted p =
+      predict_all(loaded.network, loaded.posterior, *data, s.data, {samples}, "triage").front();
+  const auto [probability, predicted] = p.probs.max(1);
   std::vector<Triaged> all;
-  double done = 0;
-  while (const auto batch = next_readable(*loader, s.data.strict)) {
-    const auto n = static_cast<double>(batch->rows.size(0));
-    const ivon::Prediction p = predict_batch_of(
-        loaded, batch->images, samples, [&](double share) { progress.show(done + share * n); });
-    add_triaged(all, files, *batch, p, about.classes);
-    done = static_cast<double>(batch->rows[-1].item<int64_t>() + 1);
-    progress.show(done);
+  for (int64_t i = 0; i < p.rows.size(0); ++i) {
+    const fs::path& file = files[static_cast<size_t>(p.rows[i].item<int64_t>())];
+    all.push_back({file, about.classes.at(static_cast<size_t>(predicted[i].item<int64_t>())),
+                   probability[i].item<double>(), p.entropy[i].item<double>(),
+                   p.mutual_information[i].item<double>(), class_of_folder(file, about.classes)});
   }
-  if (all.empty()) throw std::runtime_error("no file can be read as an image; see above why");
-  progress.show(static_cast<double>(data->size()), /*last=*/true);
   return all;
 }
 

@@ -132,10 +132,6 @@ ImageBatch ImageLoader::checked(const Batch& batch) {
   }
   const torch::Tensor images = batch.images.permute({0, 3, 1, 2});
   if (good.size() == batch.errors.size()) return {images, batch.targets, batch.rows};
-  if (good.empty()) {
-    throw std::runtime_error(
-        fmt::format("no image of a batch can be read; the last one: {}", batch.errors.back()));
-  }
   const torch::Tensor kept = torch::tensor(good, torch::kLong);
   return {images.index_select(0, kept).contiguous(torch::MemoryFormat::ChannelsLast),
           batch.targets.index_select(0, kept), batch.rows.index_select(0, kept)};

@@ -50,8 +50,8 @@ class ImageLoader {
   void start(int64_t epoch, const torch::Tensor& rows);
 
   // Waits for the next batch and returns it; nothing after the last one. An image that cannot be
-  // read is left out: it is named once on stderr and counted. Throws std::runtime_error for such an
-  // image if settings.strict, and if no image of the batch can be read.
+  // read is left out: it is named once on stderr and counted; a batch of which none can be read is
+  // empty. Throws std::runtime_error for such an image if settings.strict.
   std::optional<ImageBatch> next();
 
   // The number of different images that could not be read so far.

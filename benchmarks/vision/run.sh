@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Sets up, builds and runs the comparison of image training with Python, and prints its tables.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+usage() {
+  cat <<'TEXT'
+benchmarks/vision/run.sh [OPTION]...   training steps and image loading against Python (about fifteen minutes)
+
+  --quick         two minutes: shows only that everything works
+  --photos DIR    JPEG files to read (default: build/data/photos, made at the first run)
+  --out DIR       where the table and the JSON go (default: build/vision_results)
+  --save          put them into benchmarks/results/ instead, named by date, processor and LibTorch
+  --help          this text; other options go to compare.py: --threads, --workers, --only, --bf16
+
+Set-up, at the first run: missing Debian packages by apt-get (as root or by sudo), LibTorch by pip into .venv unless one
+is found, and, into .venv only, torchvision, Pillow, simplejpeg and scikit-learn (whose photographs the files are made
+of). LibTorch must be the one of a Python environment. Leave the machine alone while it measures.
+TEXT
+}
+
+quick=0 save=0 out=build/vision_results photos=build/data/photos own_photos=0
+options=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) usage; exit 0 ;;
+    --quick) quick=1; options+=(--quick) ;;
+    --save) save=1 ;;
+    --photos) photos=${2:?--photos needs a folder}; own_photos=1; shift ;;
+    --photos=*) photos=${1#*=} own_photos=1 ;;
+    --out) out=${2:?--out needs a folder}; shift ;;
+    --out=*) out=${1#*=} ;;
+    --threads | --workers | --only) options+=("$1" "${2:?$1 needs a value}"); shift ;;
+    --threads=* | --workers=* | --only=* | --bf16) options+=("$1") ;;
+    *) usage >&2; exit 2 ;;
+  esac
+  shift
+done
+if [ "$save" = 1 ]; then
+  if [ "$quick" = 1 ]; then
+    echo "benchmarks/vision/run.sh: --quick is no result to save" >&2
+    exit 2
+  fi
+  out=benchmarks/results
+fi
+
+. cmake/setup.sh
+need_packages g++ cmake ninja-build libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev zlib1g-dev libspng-dev \
+  libjpeg62-turbo-dev python3
+need_torch
+build vision vision_benchmark
+
+# The Python whose torch the program is linked with.
+python=${ivon_torch_dir%/lib*/python3*}/bin/python3
+[ -x "$python" ] ||
+  fail "LibTorch must be that of a Python environment here, got $ivon_torch_dir; unset Torch_DIR and CMAKE_PREFIX_PATH"
+
+# python_package <module> <package> [<option>]...: installs it where it is missing and the Python is the project's own.
+python_package() {
+  ! "$python" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)" || return 0
+  [ "$python" -ef .venv/bin/python3 ] || return 0  # compare.py says what is missing
+  step "Python: $2 into .venv" .venv/bin/python -m pip install --disable-pip-version-check "${@:2}" ||
+    say "   going on without $2"
+}
+# torchvision 0.28 is the one of torch 2.13: its number is 15 more than torch's. Without its dependencies, so that torch
+# stays the one that the program is linked with.
+minor=$(torch_version_in "$ivon_torch_dir" | cut -d . -f 2)
+python_package numpy numpy
+python_package PIL pillow
+python_package torchvision "torchvision==0.$((minor + 15)).*" --no-deps \
+  ${IVON_TORCH_INDEX:+--index-url "$IVON_TORCH_INDEX"}
+python_package simplejpeg simplejpeg --no-deps
+
+make_photos() {
+  rm -rf "$photos.part"
+  "$python" benchmarks/vision/make_photos.py "$photos.part" 128
+  mv "$photos.part" "$photos"
+}
+if [ ! -d "$photos" ]; then
+  [ "$own_photos" = 0 ] || fail "--photos: there is no folder $photos"
+  python_package sklearn scikit-learn
+  mkdir -p "$(dirname "$photos")"
+  step "data: photographs of ImageNet's size" make_photos ||
+    fail "the photographs could not be made; name a folder of JPEG files by --photos"
+fi
+
+exec "$python" benchmarks/vision/compare.py --photos "$photos" --out "$out" \
+  --program build/vision/benchmarks/vision/vision_benchmark ${options[@]+"${options[@]}"}
