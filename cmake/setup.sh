@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Sourced by examples/run.sh and tests/run.sh: installs what is missing, finds or installs LibTorch, builds.
-# The caller has set `set -euo pipefail` and stands in the project's folder. Everything can be run again: what is
-# there already is left alone.
+# Sourced by every script that builds, such as tests/run.sh, examples/run.sh and benchmarks/run.sh: installs what is
+# missing, finds or installs LibTorch, builds. The caller has set `set -euo pipefail` and stands in the project's
+# folder. Everything can be run again: what is there already is left alone.
 
 ivon_torch_version=2.13.0  # the last LibTorch that C++17 programs can use
 ivon_log_dir=build/log
@@ -51,7 +51,7 @@ is_installed() {
 # need_packages <package>...: installs the missing ones, where the system is a Debian.
 need_packages() {
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    check_tools
+    check_tools "$@"
     return
   fi
   local missing=() package
@@ -77,19 +77,42 @@ need_packages() {
   See the lines above; the packages are those of Debian 12 (main). Without a network, install them by hand."
 }
 
-# Not a Debian: nothing is installed, but what is missing is named.
+# tool_or_header <package>: prints the program, or the header in < >, by which a Debian package is known elsewhere.
+# Nothing for what can be missing: gnuplot, fonts, data sets, and tools whose tests are then skipped.
+tool_or_header() {
+  case $1 in
+    g++ | cmake | python3) echo "$1" ;;
+    ninja-build) echo ninja ;;
+    python3-*) echo python3 ;;
+    libgtest-dev) echo '<gtest/gtest.h>' ;;
+    libgmock-dev) echo '<gmock/gmock.h>' ;;
+    libbenchmark-dev) echo '<benchmark/benchmark.h>' ;;
+    libfmt-dev) echo '<fmt/core.h>' ;;
+    libcli11-dev) echo '<CLI/CLI.hpp>' ;;
+    nlohmann-json3-dev) echo '<nlohmann/json.hpp>' ;;
+    zlib1g-dev) echo '<zlib.h>' ;;
+    libspng-dev) echo '<spng.h>' ;;
+    libjpeg62-turbo-dev) echo '<jpeglib.h>' ;;
+  esac
+}
+
+# check_tools <package>...: not a Debian, so nothing is installed, but what is missing is named.
 check_tools() {
-  local missing=() tool header
-  for tool in cmake ninja g++ python3; do
-    command -v "$tool" >/dev/null || missing+=("$tool")
-  done
-  for header in gtest/gtest.h gmock/gmock.h fmt/core.h CLI/CLI.hpp nlohmann/json.hpp zlib.h; do
-    command -v g++ >/dev/null || break
-    printf '#include <%s>\n' "$header" | g++ -std=c++17 -fsyntax-only -x c++ - 2>/dev/null || missing+=("<$header>")
+  local missing=() package wanted
+  for package in "$@"; do
+    wanted=$(tool_or_header "$package")
+    case $wanted in
+      '') ;;
+      '<'*)  # without a compiler it cannot be told; jpeglib.h needs <cstdio> before it
+        ! command -v g++ >/dev/null ||
+          printf '#include <cstdio>\n#include %s\n' "$wanted" | g++ -std=c++17 -fsyntax-only -x c++ - 2>/dev/null ||
+          missing+=("$wanted") ;;
+      *) command -v "$wanted" >/dev/null || missing+=("$wanted") ;;
+    esac
   done
   if [ ${#missing[@]} -gt 0 ]; then
     fail "this is no Debian, so nothing was installed; please install by your system's own means: ${missing[*]}
-  (GoogleTest, fmt, CLI11, nlohmann-json and zlib with their headers; gnuplot for the plots is optional.)"
+  A header in < > is part of the library's development files. Debian's packages: $*"
   fi
   say "-- tools and headers: all there"
 }

@@ -14,6 +14,8 @@ examples/run.sh [NAME] [OPTION]...   sets up, builds and runs an example; withou
   NAME          $(printf '%s' "$names" | tr '\n' ' ')
   --list        the examples, a line each
   --help        this text; every other option goes to the example: see --program-help
+An example with commands, such as image_classification, takes one directly after NAME. What follows, --help too, goes to
+the command. Relative paths count from the project's folder.
 Of fashion_mnist:
   --seeds N     train with N seeds; the table shows mean and standard error
   --data DIR    a folder with Fashion-MNIST's four IDX files (default: Debian's dataset-fashion-mnist)
@@ -40,9 +42,13 @@ fi
 own_data=0
 own_clip_art=0
 arguments=()
+command=0
+if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then command=1; fi
 for argument in "$@"; do
   case $argument in
-    -h | --help) usage; exit 0 ;;
+    -h | --help)
+      [ "$command" = 1 ] || { usage; exit 0; }
+      arguments+=("$argument") own_data=1 own_clip_art=1 ;;
     --list)
       while read -r each; do
         printf '%-20s %s\n' "$each" "$(sed -n 's,^// ,,p' "examples/$each"/"$each".cpp "examples/$each"/main.cpp 2>/dev/null | sed -n 2p)"

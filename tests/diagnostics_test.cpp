@@ -72,6 +72,18 @@ TEST(Diagnostics, NamesWhatIsWrong) {
   EXPECT_THAT(text.str(), HasSubstr("\n! The noise exceeds nearly all weights"));
 }
 
+TEST(Diagnostics, TellsWhereNoiseMaxDecidesForAllWeights) {
+  const auto weight = torch::full({4}, 0.5, torch::kFloat64).requires_grad_();
+  ivon::IVON<> optimizer({weight}, ivon::IVONOptions::like_adamw(1e-3, 1e4));
+  weight.mutable_grad() = torch::full({4}, 1e-6, torch::kFloat64);
+  optimizer.step();
+  optimizer.eval();
+  const ivon::Diagnostics d = ivon::diagnostics(optimizer);
+  EXPECT_EQ(d.noise_bounded, 1);
+  ASSERT_FALSE(d.remedies.empty());
+  EXPECT_THAT(d.remedies.back(), HasSubstr("set a smaller noise_max"));
+}
+
 TEST(Diagnostics, BeforeTheFirstUpdate) {
   const auto weight = torch::zeros({3}).requires_grad_();
   const ivon::IVON<> optimizer({weight}, ivon::IVONOptions(0.1).ess(10));

@@ -5,12 +5,10 @@
 #include <gtest/gtest.h>
 #include <torch/script.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
@@ -18,39 +16,18 @@
 
 #include "ivon/posterior/posterior.hpp"
 #include "ivon/posterior/predict_regression.hpp"
+#include "posterior_files.hpp"
 #include "support.hpp"
 
 namespace {
 
 using ivon::Posterior;
+using ivon_test::bytes_of;
+using ivon_test::FileFolder;
+using ivon_test::reason;
 using ivon_test::same_bits;
+using ivon_test::write_bytes;
 using torch::Tensor;
-
-// A folder for the files of one test.
-class FileFolder {
- public:
-  FileFolder()
-      : folder_(std::filesystem::temp_directory_path() /
-                ("ivon_posterior_" + std::to_string(getpid()) + "_" +
-                 ::testing::UnitTest::GetInstance()->current_test_info()->name())) {
-    std::filesystem::create_directories(folder_);
-  }
-  ~FileFolder() { std::filesystem::remove_all(folder_); }
-  FileFolder(const FileFolder&) = delete;
-  FileFolder& operator=(const FileFolder&) = delete;
-  std::string operator/(const char* name) const { return (folder_ / name).string(); }
-
- private:
-  std::filesystem::path folder_;
-};
-
-std::string bytes_of(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-void write_bytes(const std::string& file, const std::string& bytes) {
-  std::ofstream(file, std::ios::binary) << bytes;
-}
 
 Posterior example() {
   torch::manual_seed(ivon_test::kSeed);
@@ -79,12 +56,6 @@ bool equal(const Posterior& a, const Posterior& b) {
     }
   }
   return true;
-}
-
-std::string reason(const std::string& file) {
-  const std::string message = ivon_test::message_of([&] { (void)Posterior::load(file); });
-  const std::string begin = "ivon: " + file + " cannot be read as a posterior: ";
-  return message.rfind(begin, 0) == 0 ? message.substr(begin.size()) : "other: " + message;
 }
 
 TEST(PosteriorFile, IsReadBackBitForBit) {
@@ -151,73 +122,6 @@ TEST(PosteriorFile, NoDamageIsTakenForContentOrCrashes) {
     refused += message.empty() ? 0 : 1;
   }
   EXPECT_GT(refused, 5'000);
-}
-
-// Files with right checksums and wrong content: what a stranger might send.
-class ForgedFile {
- public:
-  explicit ForgedFile(const std::string& file)
-      : out_(file), writer_([this](const void* data, size_t size) {
-          out_.write(data, size);
-          return size;
-        }) {}
-  void write(const c10::IValue& content, size_t shorter = 0) {
-    std::string pickle;
-    torch::jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); },
-                                nullptr, nullptr, nullptr, nullptr, false);
-    pickler.protocol();
-    pickler.pushIValue(content);
-    pickler.stop();
-    writer_.writeRecord("data.pkl", pickle.data(), pickle.size());
-    size_t number = 0;
-    for (const Tensor& tensor : pickler.tensorData()) {
-      writer_.writeRecord("data/" + std::to_string(number++), tensor.const_data_ptr(),
-                          tensor.nbytes() - shorter);
-    }
-    writer_.writeEndOfFile();
-    EXPECT_EQ(out_.commit(), "");
-  }
-
- private:
-  ivon::detail::AtomicFile out_;
-  caffe2::serialize::PyTorchStreamWriter writer_;
-};
-
-c10::impl::GenericDict forged_content() {
-  return ivon::detail::dictionary_of({{{"w", torch::ones({64}), torch::ones({64})}}, {}, {}});
-}
-
-TEST(PosteriorFile, ForgedContent) {
-  const FileFolder folder;
-  const std::string file = folder / "q.pt";
-  const auto with = [&](const char* key, const c10::IValue& value) {
-    auto content = forged_content();
-    content.insert_or_assign(key, value);
-    ForgedFile(file).write(content);
-    return reason(file);
-  };
-  ForgedFile(file).write(forged_content());
-  EXPECT_EQ(Posterior::load(file).names(), std::vector<std::string>{"w"});
-  ForgedFile(file).write(forged_content(), /*shorter=*/4);
-  EXPECT_EQ(reason(file), "'w' is larger than its data");
-  EXPECT_EQ(with("version", int64_t{2}),
-            "it has version 2 of the format, but this ivon reads version 1; update ivon");
-  EXPECT_EQ(with("format", "other"), "it is a file of PyTorch, but not of ivon::Posterior");
-  EXPECT_EQ(with("mean", int64_t{1}), "its 'mean' is no dictionary");
-  EXPECT_EQ(with("left_out", 0.5),
-            "ivon: the archive's entry 'left_out' must be a list, got Double; it is damaged");
-  EXPECT_EQ(with("ess", -1.0),
-            "ivon: ess must be finite and > 0, got -1; leave it out if it is unknown");
-  c10::Dict<std::string, Tensor> others;
-  others.insert("v", torch::ones({64}));
-  EXPECT_EQ(with("precision", others), "'v' has a precision but no mean");
-  c10::Dict<std::string, Tensor> negative;
-  negative.insert("w", -torch::ones({64}));
-  EXPECT_EQ(with("precision", negative),
-            "ivon: the precision of 'w' must be finite and > 0, but 64 of 64 elements are not; it "
-            "is 1 / variance");
-  ForgedFile(file).write(c10::IValue(int64_t{3}));
-  EXPECT_EQ(reason(file), "it holds no dictionary");
 }
 
 TEST(PosteriorFile, Crc32) {

@@ -36,8 +36,8 @@ done
 . cmake/setup.sh
 . tests/setup_cuda.sh
 need_packages g++ cmake ninja-build libgtest-dev libgmock-dev libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev \
-  libspng-dev libjpeg62-turbo-dev gnuplot-nox fonts-dejavu-core dataset-fashion-mnist g++-aarch64-linux-gnu qemu-user-static googletest \
-  doxygen
+  libspng-dev libjpeg62-turbo-dev gnuplot-nox fonts-dejavu-core dataset-fashion-mnist g++-aarch64-linux-gnu \
+  qemu-user-static googletest doxygen
 need_torch
 find_python_for_tests
 [ -z "$python_missing" ] || say "-- Python: $python_missing; the tests that compare with Python are skipped"

@@ -22,7 +22,7 @@ import time
 import vision_report
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROGRAM = HERE.parents[1] / "build/benchmarks/benchmarks/vision/vision_benchmark"
+PROGRAM = HERE.parents[1] / "build/vision/benchmarks/vision/vision_benchmark"
 
 # Network, pixels, images of a step, seconds of measuring.
 STEP_CASES = [("resnet18", 224, 16, 90), ("resnet50", 224, 16, 140), ("resnet18", 32, 50, 70),

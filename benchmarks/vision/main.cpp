@@ -96,13 +96,11 @@ class Requests {
   Json load(const Json& request) {
     const LoadingSettings s = loading_settings(request, request.at("side").get<int64_t>(),
                                                request.at("batch").get<int64_t>());
-    image_classification::Network network;
-    network.about.mean = {0.485, 0.456, 0.406};
-    network.about.deviation = {0.229, 0.224, 0.225};
-    const auto standardise = [&](const examples::ImageBatch& batch) {
-      network.inputs(batch.images);
-    };
-    return to_json(loading(s).epochs(request.value("epochs", int64_t{1}), standardise));
+    const image_classification::Standardisation standardise(
+        image_classification::kImageNetMean, image_classification::kImageNetDeviation, torch::kCPU,
+        /*channels_last_order=*/true);
+    const auto use = [&](const examples::ImageBatch& batch) { standardise(batch.images); };
+    return to_json(loading(s).epochs(request.value("epochs", int64_t{1}), use));
   }
 
   Json epoch(const Json& request) {

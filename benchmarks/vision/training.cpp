@@ -22,8 +22,8 @@ image_classification::Description description(const TrainingSettings& s) {
   about.side = s.side;
   about.files = true;
   about.classes.resize(kClasses);
-  about.mean = {0.485, 0.456, 0.406};  // torchvision's, as compare.py's other side has them
-  about.deviation = {0.229, 0.224, 0.225};
+  about.mean = image_classification::kImageNetMean;  // as compare.py's other side has them
+  about.deviation = image_classification::kImageNetDeviation;
   return about;
 }
 
@@ -57,8 +57,7 @@ Training::Training(const TrainingSettings& settings)
 }
 
 void Training::step(const torch::Tensor& images, const torch::Tensor& targets) {
-  const torch::Tensor ordered = settings_.channels_last ? images : images.contiguous();
-  const torch::Tensor inputs = network_.inputs(ordered);
+  const torch::Tensor inputs = network_.inputs(images);
   optimizer_->zero_grad();
   torch::cross_entropy_loss(network_.logits(inputs), targets).backward();
   optimizer_->step();

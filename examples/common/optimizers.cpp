@@ -27,9 +27,10 @@ torch::optim::AdamWOptions adamw_options(const OptimizerSettings& s) {
 }
 
 OptimizerPtr make_ivon(const OptimizerSettings& s, Parameters parameters) {
-  return std::make_unique<ivon::IVON<>>(
-      std::move(parameters),
-      ivon::IVONOptions::like_adamw(adamw_options(s), s.ess).sample_on_step(s.sample_on_step));
+  return std::make_unique<ivon::IVON<>>(std::move(parameters),
+                                        ivon::IVONOptions::like_adamw(adamw_options(s), s.ess)
+                                            .noise_max(s.noise_max)
+                                            .sample_on_step(s.sample_on_step));
 }
 
 OptimizerPtr make_ivon_paper(const OptimizerSettings& s, Parameters parameters) {
@@ -41,6 +42,7 @@ OptimizerPtr make_ivon_paper(const OptimizerSettings& s, Parameters parameters) 
                                             .beta2(s.beta2)
                                             .weight_decay(s.weight_decay)
                                             .clip_radius(s.clip_radius)
+                                            .noise_max(s.noise_max)
                                             .sample_on_step(s.sample_on_step));
 }
 
@@ -83,6 +85,7 @@ OptimizerSettings usual(const std::string& name, double lr, double weight_decay,
 
 OptimizerSettings usual_ivon() {
   OptimizerSettings s = usual("ivon", 1e-3, 1e-2, 0.999);
+  s.noise_max = ivon::IVONOptions::like_adamw(s.lr, /*ess=*/1).noise_max();
   s.sample_on_step = true;
   return s;
 }
@@ -95,9 +98,11 @@ OptimizerSettings usual_novograd() {
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = {
-      {usual_ivon(), {"lr", "ess", "beta1", "beta2", "weight-decay", "sample-on-step"}, make_ivon},
+      {usual_ivon(),
+       {"lr", "ess", "beta1", "beta2", "weight-decay", "noise-max", "sample-on-step"},
+       make_ivon},
       {usual("ivon-paper", 0.1, 1e-4, 0.99999),
-       {"lr", "ess", "hess-init", "beta1", "beta2", "weight-decay", "clip-radius",
+       {"lr", "ess", "hess-init", "beta1", "beta2", "weight-decay", "clip-radius", "noise-max",
         "sample-on-step"},
        make_ivon_paper},
       {usual("adamw", 1e-3, 1e-2, 0.999), {"lr", "beta1", "beta2", "weight-decay"}, make_adamw},
@@ -129,6 +134,7 @@ void add_named(Settings& settings, OptimizerSettings& s, const std::vector<std::
   add("beta2", s.beta2, "decay of the second moment or Hessian");
   add("weight-decay", s.weight_decay, "weight decay");
   add("clip-radius", s.clip_radius, "bound on each element of a step; inf = none");
+  add("noise-max", s.noise_max, "bound on the standard deviation of a weight; inf = none");
   add("sample-on-step", s.sample_on_step, "step() draws the next sample; the same training");
 }
 

@@ -17,7 +17,8 @@ namespace examples {
 
 // Each optimizer reads those that it has and ignores the others.
 struct OptimizerSettings {
-  // "ivon" (with AdamW's numbers), "ivon-paper" (the paper's parametrisation), "adamw" or "sgd"
+  // "ivon" (with AdamW's numbers), "ivon-paper" (the paper's parametrisation), "adamw", "sgd",
+  // "lion" or "novograd"
   std::string name;
   double lr = 0.1;          // >= 0
   double weight_decay = 0;  // >= 0; ivon, AdamW: decoupled; ivon-paper, SGD: added to the gradient
@@ -26,6 +27,7 @@ struct OptimizerSettings {
   double ess = 0;           // IVON: effective sample size, > 0; usually the training examples
   double hess_init = 1;     // ivon-paper: initial Hessian, > 0
   double clip_radius = std::numeric_limits<double>::infinity();  // ivon-paper: bound on a step
+  double noise_max = std::numeric_limits<double>::infinity();    // IVON: bound on a weight's noise
   bool sample_on_step = false;                                   // IVON: step() draws a sample
 };
 

@@ -72,7 +72,9 @@ int parse_and_run(int argc, char** argv, const Program& program) {
   Settings settings;
   add_common_settings(settings, program);
   if (program.add_settings) program.add_settings(settings);
-  settings.add_options(app);
+  settings.add_options(app, [&program] {
+    if (program.common.smoke && program.smoke) program.smoke();  // --smoke stands before --config
+  });
   add_switches(app, program);
   if (program.files != nullptr) {
     app.add_option("FILE", *program.files, program.files_help)->required();

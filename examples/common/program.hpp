@@ -34,7 +34,8 @@ struct Program {
   std::set<std::string> without;
   // Declares the example's own settings. May be empty.
   std::function<void(Settings&)> add_settings;
-  // Sets what makes a smoke run short, where --smoke stands; the command line wins. May be empty.
+  // Sets what makes a smoke run short. It wins over a preset, and the command line wins over it. It
+  // may be called more than once. May be empty.
   std::function<void()> smoke;
   // The example itself. `settings` is the list of all settings, for fingerprint and results.
   std::function<void(const Settings& settings)> run;

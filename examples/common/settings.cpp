@@ -64,7 +64,7 @@ void Settings::add(const std::string& name, Value value, const std::string& help
   for (const Setting& s : settings_) {
     if (s.name == name) throw std::logic_error("the setting '" + name + "' is declared twice");
   }
-  settings_.push_back({name, help, value, effect, check, {}});
+  settings_.push_back({name, help, value, effect, check, {}, {}});
 }
 
 void Settings::on_change(const std::string& name, std::function<void()> changed) {
@@ -77,18 +77,29 @@ void Settings::on_change(const std::string& name, std::function<void()> changed)
   throw std::logic_error("there is no setting '" + name + "' that is a string");
 }
 
-void Settings::add_options(CLI::App& app) {
+void Settings::choose_given() {
   for (const Setting& s : settings_) {
+    if (!s.given) continue;
+    auto* value = std::get<std::string*>(s.value);
+    if (*value == *s.given) continue;
+    *value = *s.given;
+    s.changed();
+  }
+}
+
+void Settings::add_options(CLI::App& app, std::function<void()> after_preset) {
+  for (size_t i = 0; i < settings_.size(); ++i) {
+    Setting& s = settings_[i];
+    s.given.reset();
     if (s.changed) {
-      auto* value = std::get<std::string*>(s.value);
       app.add_option_function<std::string>(
              "--" + s.name,
-             [value, changed = s.changed](const std::string& given) {
-               *value = given;
-               changed();
+             [this, i](const std::string& given) {
+               settings_[i].given = given;
+               choose_given();
              },
              s.help)
-          ->default_str(*value)
+          ->default_str(*std::get<std::string*>(s.value))
           ->check(s.check)
           ->trigger_on_parse();
       continue;
@@ -105,7 +116,12 @@ void Settings::add_options(CLI::App& app) {
   }
   // CLI11 assigns all options after the whole line is parsed, but calls this one at once.
   app.add_option_function<std::string>(
-         "--config", [this](const std::string& file) { read_preset(file); },
+         "--config",
+         [this, after_preset = std::move(after_preset)](const std::string& file) {
+           read_preset(file);
+           choose_given();
+           if (after_preset) after_preset();
+         },
          "JSON file with settings; options of the command line win")
       ->trigger_on_parse();
 }

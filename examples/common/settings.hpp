@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -38,14 +39,18 @@ class Settings {
     add(name, Value(&value), help, effect, check);
   }
 
-  // Calls `changed` as soon as the command line or a preset has set the string `name`, before the
-  // other settings are set: for a choice that brings defaults of other settings with it.
+  // For a choice that brings defaults of other settings with it: calls `changed` as soon as the
+  // command line or a preset has set the string `name`, before the other settings are set. If a
+  // preset chooses something else than the command line, `changed` is called again for the choice
+  // of the command line, so that the preset's values for the choice that lost do not stay. A choice
+  // that the command line makes when it stands already changes nothing.
   void on_change(const std::string& name, std::function<void()> changed);
 
   // One option for each setting (a bool becomes --name and --no-name), and --config FILE. The
   // preset is read where --config stands; an option of the command line wins, before or after it.
-  // This list must outlive `app`.
-  void add_options(CLI::App& app);
+  // `after_preset`, which may be empty, is called when a preset has been read. This list must
+  // outlive `app`.
+  void add_options(CLI::App& app, std::function<void()> after_preset = {});
 
   // All settings in the order of their declaration. An infinite double is the string "inf".
   Json to_json() const;
@@ -67,8 +72,12 @@ class Settings {
     Value value;
     Effect effect;
     CLI::Validator check;
-    std::function<void()> changed;  // may be empty
+    std::function<void()> changed;     // may be empty
+    std::optional<std::string> given;  // by the command line, where there is `changed`
   };
+
+  // Makes the choices of the command line again, which a preset may have replaced.
+  void choose_given();
 
   std::vector<Setting> settings_;
 };

@@ -23,6 +23,7 @@ set(common_sources
 
 # For the examples that read or write PNG files: a library of its own, which needs libspng.
 set(png_sources
+  common/data/file_bytes.cpp
   common/data/png.cpp
   common/data/png_writer.cpp)
 

@@ -2,6 +2,7 @@
 // The command compare.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <sstream>
 #include <stdexcept>
 
@@ -43,9 +44,11 @@ examples::Json to_json(const std::vector<Group>& groups) {
 
 void compare(Settings& s, const examples::Settings& list) {
   const std::vector<std::string> names = split_names(s.optimizers);
-  const DataSets data = open_data(s.data, image_side(s.training));
+  const DataSets data = open_training_data(s);
   ImagesPtr outside;
   if (!s.data.outside.empty()) outside = open_outside(s.data.outside, data.train->channels());
+  // Results of an earlier comparison must not be taken for those of this one when it is resumed.
+  if (!s.common.resume) std::filesystem::remove_all(std::filesystem::path(s.common.out) / "runs");
   examples::RunLog log(s.common.out, s.common.resume);
   fmt::print("{}: {} training and {} test images; {} optimizers, {} seeds, {} epochs\n",
              s.data.folder, data.train->size(), data.test->size(), names.size(), s.common.seeds,
@@ -58,19 +61,20 @@ void compare(Settings& s, const examples::Settings& list) {
   std::vector<Result> results;
   for (int64_t i = 0; i < s.common.seeds; ++i) {
     for (const examples::OptimizerSettings& optimizer : chosen) {
-      results.push_back(
-          comparison.result(optimizer, data, "final", s.common.seed + i, s.training.epochs));
+      results.push_back(comparison.final_result(optimizer, s.common.seed + i));
     }
   }
   const std::vector<Group> groups = grouped(results);
   fmt::print("\n{}\n", comparison_table(groups));
   fmt::print("\n{}\n", refusal_table(results));
-  draw_figures(results, s.common.out);
   examples::Json rates = examples::Json::object();
   for (const auto& optimizer : chosen) rates[optimizer.name] = optimizer.lr;
   examples::write_results(
       s.common.out,
       {{"settings", list.to_json()}, {"learning_rates", rates}, {"groups", to_json(groups)}});
+  const bool drawn = draw_figures(results, s.common.out);
+  fmt::print("results.json{} in {}\n",
+             drawn ? ", curves.png, reliability.png and coverage.png" : "", s.common.out);
 }
 
 }  // namespace image_classification

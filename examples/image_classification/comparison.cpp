@@ -6,7 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <functional>
+#include <iterator>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include "common/data/image_views.hpp"
@@ -18,13 +22,17 @@ namespace {
 
 const double kRateFactors[] = {0.1, 0.316, 1, 3.16, 10};
 
-// Every `period`-th image is held out, where the images come class by class or in random order.
+// Holds out `wanted` training images, 0: a fifth. They are spread evenly, so that each class keeps
+// its share where the images come class by class.
 DataSets split_training_images(const DataSets& data, int64_t wanted) {
   const int64_t total = data.train->size();
-  const int64_t held_out = wanted > 0 ? std::min(wanted, total / 2) : total / 5;
-  const int64_t period = std::max<int64_t>(2, total / std::max<int64_t>(1, held_out));
+  const int64_t held_out =
+      std::clamp<int64_t>(wanted > 0 ? wanted : total / 5, 1, std::max<int64_t>(1, total - 1));
   std::vector<int64_t> fit, held;
-  for (int64_t i = 0; i < total; ++i) (i % period == period - 1 ? held : fit).push_back(i);
+  for (int64_t i = 0; i < total; ++i) {
+    const bool is_held = (i + 1) * held_out / total > i * held_out / total;
+    (is_held ? held : fit).push_back(i);
+  }
   DataSets split;
   split.files = data.files;
   split.train = std::make_shared<examples::ImageSubset>(data.train, fit);
@@ -33,6 +41,10 @@ DataSets split_training_images(const DataSets& data, int64_t wanted) {
 }
 
 }  // namespace
+
+std::string run_name(const std::string& optimizer, double lr, const std::string& phase) {
+  return fmt::format("{}-{:.3g}-{}", optimizer, lr, phase);
+}
 
 Comparison::Comparison(const Settings& s, const examples::Settings& list, const DataSets& data,
                        ImagesPtr outside, examples::RunLog& log)
@@ -43,54 +55,80 @@ Comparison::Comparison(const Settings& s, const examples::Settings& list, const 
       outside_(std::move(outside)),
       log_(log) {}
 
-std::filesystem::path Comparison::file_of(const std::string& run_name, int64_t seed) const {
-  return std::filesystem::path(s_.common.out) / "runs" / fmt::format("{}-{}", run_name, seed);
+Evaluation Comparison::evaluation_of(Trained& trained, const DataSets& data, bool searching) const {
+  std::optional<ivon::Posterior> posterior = trained.posterior();
+  if (!searching) {
+    return evaluate(trained.network, posterior, data, outside_.get(), s_.data, s_.common.samples);
+  }
+  Evaluation evaluation;
+  evaluation.mean =
+      predict_all(trained.network, posterior, *data.test, s_.data, {0}, "held out").front();
+  evaluation.averaged = evaluation.mean;
+  evaluation.rows.push_back(
+      {0, batch_norm_as_trained(trained.network), score(evaluation.mean, nullptr)});
+  return evaluation;
 }
 
-Result Comparison::result(const examples::OptimizerSettings& optimizer, const DataSets& data,
-                          const std::string& phase, int64_t seed, int64_t epochs) {
-  const std::string name = fmt::format("{}-{:.3g}-{}", optimizer.name, optimizer.lr, phase);
-  examples::Json fingerprint = list_.fingerprint({"epochs", "search-epochs"});
+Result Comparison::result(const examples::OptimizerSettings& optimizer, const std::string& phase,
+                          int64_t seed) {
+  const bool searching = phase == "search";
+  const DataSets& data = searching ? search_ : data_;
+  const int64_t epochs = searching ? s_.search_epochs : s_.training.epochs;
+  const std::string name = run_name(optimizer.name, optimizer.lr, phase);
+  examples::Json fingerprint = training_fingerprint(s_, list_, data);
   fingerprint["epochs"] = epochs;
   fingerprint["lr"] = optimizer.lr;
   fingerprint["seed"] = seed;
-  const std::filesystem::path folder = file_of(name, seed);
+  examples::Json of_result = fingerprint;
+  for (const char* setting : {"data", "test-limit", "outside", "samples", "search-images"}) {
+    of_result[setting] = list_.to_json()[setting];
+  }
+  const std::filesystem::path out = s_.common.out;
+  const std::filesystem::path folder = out / "runs" / fmt::format("{}-{}", name, seed);
   Result result;
-  if (s_.common.resume && load_result(folder, fingerprint, result)) return result;
+  if (s_.common.resume && load_result(folder, of_result, result)) return result;
   const Run run{s_, optimizer, data, name, seed, epochs, fingerprint, log_};
   Trained trained = train_network(run);
-  std::optional<ivon::Posterior> posterior = trained.posterior();
-  const examples::Crop crop = training_crop(s_.augmentation, data.files);
-  const bool searching = phase == "search";
-  result = {optimizer.name,
-            optimizer.lr,
-            seed,
-            epochs,
-            trained.seconds,
-            evaluate(trained.network, posterior, data, searching ? nullptr : outside_.get(),
-                     training_transform(s_.augmentation, crop, trained.network.about.side, seed),
-                     s_.data, searching ? 1 : s_.common.samples)};
-  save_result(folder, fingerprint, result);
+  result = {optimizer.name, optimizer.lr,    seed,
+            epochs,         trained.seconds, evaluation_of(trained, data, searching)};
+  save_result(folder, of_result, result);
+  // The result takes the checkpoint's place, which for a ResNet-50 is hundreds of megabytes.
+  std::error_code ignored;
+  std::filesystem::remove(out / fmt::format("checkpoint-{}-{}.pt", name, seed), ignored);
   return result;
 }
 
+Result Comparison::final_result(const examples::OptimizerSettings& optimizer, int64_t seed) {
+  return result(optimizer, "final", seed);
+}
+
 examples::OptimizerSettings Comparison::with_best_rate(const std::string& optimizer) {
-  const examples::OptimizerSettings usual = examples::optimizer_settings(optimizer);
+  examples::OptimizerSettings usual = examples::optimizer_settings(optimizer);
+  if (s_.training.mc_samples > 1) usual.sample_on_step = false;
+  if (s_.noise_max > 0) usual.noise_max = s_.noise_max;
   if (s_.search_epochs == 0) return usual;
-  examples::OptimizerSettings best = usual;
+  const size_t count = std::size(kRateFactors);
+  size_t best = count;
   double lowest = std::numeric_limits<double>::infinity();
-  for (const double factor : kRateFactors) {
+  examples::OptimizerSettings chosen = usual;
+  for (size_t i = 0; i < count; ++i) {
     examples::OptimizerSettings tried = usual;
-    tried.lr = usual.lr * factor;
-    const Result r = result(tried, search_, "search", s_.common.seed, s_.search_epochs);
-    const Scores& scores = r.evaluation.rows.front().scores;
+    tried.lr = usual.lr * kRateFactors[i];
+    const Scores scores = result(tried, "search", s_.common.seed).evaluation.rows.front().scores;
     trials_.push_back({optimizer, tried.lr, scores.nll, scores.accuracy});
-    if (scores.nll < lowest) {
-      lowest = scores.nll;
-      best = tried;
-    }
+    if (scores.nll >= lowest) continue;
+    lowest = scores.nll;
+    best = i;
+    chosen = tried;
   }
-  return best;
+  if (best == count) {
+    fmt::print(stderr, "warning: {}: all learning rates diverge; the usual one is taken\n",
+               optimizer);
+  } else if (best == 0 || best == count - 1) {
+    fmt::print(stderr, "warning: {}: the {} learning rate that was tried is the best, {:.3g}\n",
+               optimizer, best == 0 ? "smallest" : "largest", chosen.lr);
+  }
+  return chosen;
 }
 
 std::vector<Group> grouped(const std::vector<Result>& results) {
@@ -104,11 +142,12 @@ std::vector<Group> grouped(const std::vector<Result>& results) {
                g.batch_norm == row.batch_norm;
       });
       if (group == groups.end()) {
-        const std::string weights = most == 0          ? ""
-                                    : row.samples == 0 ? " at the mean"
-                                                       : fmt::format(", {} samples", most);
-        groups.push_back(
-            {result.optimizer + weights, result.optimizer, row.samples, row.batch_norm, {}, {}});
+        groups.push_back({method_title(result.optimizer, row.samples, most > 0),
+                          result.optimizer,
+                          row.samples,
+                          row.batch_norm,
+                          {},
+                          {}});
         group = groups.end() - 1;
       }
       group->scores.push_back(row.scores);
@@ -118,26 +157,55 @@ std::vector<Group> grouped(const std::vector<Result>& results) {
   return groups;
 }
 
+namespace {
+
+// A column of the table. Some scores exist only for some data: then `of` gives nothing.
+struct Column {
+  std::string title;
+  double factor;
+  int digits;
+  std::function<std::optional<double>(const Scores&)> of;
+};
+
+const std::vector<Column>& columns() {
+  static const std::vector<Column> all = {
+      {"acc. %", 100, 2, [](const Scores& s) { return s.accuracy; }},
+      {"NLL", 1, 4, [](const Scores& s) { return s.nll; }},
+      {"ECE", 1, 4, [](const Scores& s) { return s.ece; }},
+      {"Brier", 1, 4, [](const Scores& s) { return s.brier; }},
+      {"class AUROC", 1, 4, [](const Scores& s) { return s.class_auroc; }},
+      {"outside AUROC", 1, 4, [](const Scores& s) { return s.auroc; }},
+  };
+  return all;
+}
+
+bool has_any(const Column& column, const std::vector<Group>& groups) {
+  return std::any_of(groups.begin(), groups.end(), [&](const Group& g) {
+    return std::any_of(g.scores.begin(), g.scores.end(),
+                       [&](const Scores& s) { return column.of(s).has_value(); });
+  });
+}
+
+}  // namespace
+
 std::string comparison_table(const std::vector<Group>& groups) {
-  const Scores& first = groups.front().scores.front();  // has what all have
-  std::vector<std::string> header = {"", "batch norm", "acc. %", "NLL", "ECE", "Brier"};
-  if (first.class_auroc) header.push_back("class AUROC");
-  header.insert(header.end(), {"AUROC", "s/epoch"});
+  std::vector<Column> shown;
+  for (const Column& column : columns()) {
+    if (has_any(column, groups)) shown.push_back(column);
+  }
+  std::vector<std::string> header = {"", "batch norm"};
+  for (const Column& column : shown) header.push_back(column.title);
+  header.push_back("s/epoch");
   std::vector<std::vector<std::string>> rows;
   for (const Group& g : groups) {
-    const auto cell = [&g](auto value, double factor, int digits) {
+    rows.push_back({g.title, g.batch_norm});
+    for (const Column& column : shown) {
       std::vector<double> values;
-      for (const Scores& s : g.scores) values.push_back(factor * value(s));
-      return examples::format_estimate(examples::estimate(values), digits);
-    };
-    rows.push_back({g.title, g.batch_norm, cell([](const Scores& s) { return s.accuracy; }, 100, 2),
-                    cell([](const Scores& s) { return s.nll; }, 1, 4),
-                    cell([](const Scores& s) { return s.ece; }, 1, 4),
-                    cell([](const Scores& s) { return s.brier; }, 1, 4)});
-    if (first.class_auroc) {
-      rows.back().push_back(cell([](const Scores& s) { return *s.class_auroc; }, 1, 4));
+      for (const Scores& s : g.scores) {
+        values.push_back(column.factor * column.of(s).value_or(std::nan("")));
+      }
+      rows.back().push_back(examples::format_estimate(examples::estimate(values), column.digits));
     }
-    rows.back().push_back(first.auroc ? cell([](const Scores& s) { return *s.auroc; }, 1, 4) : "-");
     rows.back().push_back(examples::format_estimate(examples::estimate(g.seconds_per_epoch), 1));
   }
   return examples::format_table(header, rows);

@@ -24,19 +24,22 @@ struct Result {
   Evaluation evaluation;
 };
 
+// The name of a training in the progress line, the log and its files. `phase`: "search" or "final".
+std::string run_name(const std::string& optimizer, double lr, const std::string& phase);
+
 class Comparison {
  public:
   Comparison(const Settings& s, const examples::Settings& list, const DataSets& data,
              ImagesPtr outside, examples::RunLog& log);
 
-  // The training with these settings: from the results in --out if it is there with --resume,
-  // otherwise trained now. `phase` is part of the name of its files: "search" or "final".
-  Result result(const examples::OptimizerSettings& optimizer, const DataSets& data,
-                const std::string& phase, int64_t seed, int64_t epochs);
+  // The result of a whole training: from the files in --out if it is there with --resume, otherwise
+  // trained now.
+  Result final_result(const examples::OptimizerSettings& optimizer, int64_t seed);
 
-  // The learning rate with the lowest NLL at the mean on the held-out images after search_epochs:
-  // among the usual rate and two smaller and two larger ones, half a decade apart. The same for all
-  // optimizers. With search_epochs 0 the usual rate.
+  // The optimizer's usual settings with the learning rate that has the lowest NLL at the mean on
+  // the held-out images after search_epochs: the usual rate, or one of two smaller and two larger
+  // ones, half a decade apart. With search_epochs 0 the usual rate. Says on stderr where the best
+  // rate is the smallest or the largest of them, or all trainings diverge.
   examples::OptimizerSettings with_best_rate(const std::string& optimizer);
 
   // The NLL of each learning rate that was tried, in the order of the trials.
@@ -47,7 +50,10 @@ class Comparison {
   const std::vector<Trial>& trials() const { return trials_; }
 
  private:
-  std::filesystem::path file_of(const std::string& run_name, int64_t seed) const;
+  // What final_result() does, for both phases; the search scores the mean only.
+  Result result(const examples::OptimizerSettings& optimizer, const std::string& phase,
+                int64_t seed);
+  Evaluation evaluation_of(Trained& trained, const DataSets& data, bool searching) const;
 
   const Settings& s_;
   const examples::Settings& list_;

@@ -174,7 +174,7 @@ std::map<std::string, std::string> optimizer_colours(const std::vector<Result>& 
 }
 
 std::vector<CurvePoint> read_curve(const std::filesystem::path& log, const Result& result) {
-  const std::string run = fmt::format("{}-{:.3g}-final", result.optimizer, result.lr);
+  const std::string run = run_name(result.optimizer, result.lr, "final");
   std::map<int64_t, CurvePoint> last_of_epoch;
   std::ifstream in(log);
   for (std::string text; std::getline(in, text);) {

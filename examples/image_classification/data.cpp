@@ -2,10 +2,15 @@
 #include "data.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <cmath>
+#include <functional>
 #include <stdexcept>
 
+#include "common/data/crops.hpp"
 #include "common/data/image_folder.hpp"
 #include "common/data/image_views.hpp"
 #include "common/data/images_in_memory.hpp"
@@ -16,7 +21,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool has_any(const fs::path& folder, const std::vector<std::string>& names) {
+// Loads the training images of a folder, or its test images.
+using Load = std::function<std::unique_ptr<examples::ImagesInMemory>(const fs::path&, bool train)>;
+
+bool holds_any(const fs::path& folder, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (fs::exists(folder / name)) return true;
   }
@@ -24,31 +32,48 @@ bool has_any(const fs::path& folder, const std::vector<std::string>& names) {
 }
 
 bool is_cifar(const fs::path& folder) {
-  return has_any(folder, {"data_batch_1.bin", "train.bin", "test_batch.bin", "test.bin"});
+  return holds_any(folder, {"data_batch_1.bin", "train.bin", "test_batch.bin", "test.bin"});
 }
 
 bool is_mnist(const fs::path& folder) {
-  return has_any(folder, {"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz",
-                          "t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"});
+  return holds_any(folder, {"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz",
+                            "t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"});
 }
 
-fs::path test_folder(const fs::path& folder) {
+// The folder of the test images: the first one that has a folder of a training class, because test/
+// often holds images without labels, while val/ has classes.
+fs::path test_folder(const fs::path& folder, const std::vector<std::string>& classes) {
   for (const char* name : {"test", "val", "validation"}) {
-    if (fs::is_directory(folder / name)) return folder / name;
+    if (std::any_of(classes.begin(), classes.end(), [&](const std::string& each) {
+          return fs::is_directory(folder / name / each);
+        })) {
+      return folder / name;
+    }
   }
-  return {};
+  throw std::runtime_error(fmt::format(
+      "{0}: has train/, but test/, val/ or validation/ must have folders named after its classes "
+      "as well, and none has; put test images into {0}/test/{1} and so on",
+      folder.string(), classes.front()));
 }
 
-// With --cache, the images of a folder from a packed file. The network sees the central 7/8 of a
-// test image, so that much of a stored image has the side of the network's inputs.
+// With --cache, the images of a folder from a packed file. The network sees the central part of a
+// test image, so that part of a stored image has the side of the network's inputs.
 ImagesPtr maybe_packed(const std::shared_ptr<const examples::ImageFolder>& images,
                        const DataSettings& s, const std::string& name, int64_t side) {
   if (s.cache.empty()) return images;
   fs::create_directories(s.cache);
-  return examples::packed(images, fs::path(s.cache) / name, (8 * side + 6) / 7, workers(s));
+  const auto shorter =
+      static_cast<int64_t>(std::ceil(static_cast<double>(side) / examples::kCentralShare));
+  return examples::packed(images, fs::path(s.cache) / name, shorter, workers(s));
 }
 
 [[noreturn]] void fail_unknown(const fs::path& folder) {
+  if (!fs::is_directory(folder)) {
+    throw std::runtime_error(
+        fmt::format("--data must name a folder, but '{}' {}; name one with train/ and test/, or "
+                    "with the files of CIFAR, MNIST or Fashion-MNIST",
+                    folder.string(), fs::exists(folder) ? "is none" : "does not exist"));
+  }
   throw std::runtime_error(fmt::format(
       "{0}: holds no images that are known here. It must hold one of these:\n"
       "  train/CLASS/*.jpg and test/CLASS/*.jpg (or val/; JPEG or PNG), one folder for each class\n"
@@ -61,6 +86,19 @@ ImagesPtr maybe_packed(const std::shared_ptr<const examples::ImageFolder>& image
       folder.string()));
 }
 
+DataSets open_in_memory(const fs::path& folder, const Load& load) {
+  const std::shared_ptr<const examples::ImagesInMemory> train = load(folder, true);
+  return {train, load(folder, false), false, std::max(train->height(), train->width())};
+}
+
+DataSets open_files(const fs::path& folder, const DataSettings& s, int64_t side) {
+  const auto train = std::make_shared<examples::ImageFolder>(folder / "train");
+  const auto test =
+      std::make_shared<examples::ImageFolder>(test_folder(folder, train->classes), train->classes);
+  return {maybe_packed(train, s, "train.images", side), maybe_packed(test, s, "test.images", side),
+          true, 0};
+}
+
 }  // namespace
 
 int workers(const DataSettings& s) { return s.workers > 0 ? s.workers : examples::usual_workers(); }
@@ -69,22 +107,35 @@ DataSets open_data(const DataSettings& s, int64_t side) {
   const fs::path folder = s.folder;
   DataSets sets;
   if (is_mnist(folder)) {
-    sets.train = examples::load_mnist(folder, true);
-    sets.test = examples::load_mnist(folder, false);
+    sets = open_in_memory(folder, examples::load_mnist);
   } else if (is_cifar(folder)) {
-    sets.train = examples::load_cifar_images(folder, true);
-    sets.test = examples::load_cifar_images(folder, false);
-  } else if (fs::is_directory(folder / "train") && !test_folder(folder).empty()) {
-    const auto train = std::make_shared<examples::ImageFolder>(folder / "train");
-    const auto test = std::make_shared<examples::ImageFolder>(test_folder(folder), train->classes);
-    sets.train = maybe_packed(train, s, "train.images", side);
-    sets.test = maybe_packed(test, s, "test.images", side);
-    sets.files = true;
+    sets = open_in_memory(folder, examples::load_cifar_images);
+  } else if (fs::is_directory(folder / "train")) {
+    sets = open_files(folder, s, side);
   } else {
     fail_unknown(folder);
   }
+  if (const auto& classes = sets.train->classes; classes.size() < 2) {
+    throw std::runtime_error(
+        fmt::format("{}: must have at least 2 classes, but has only {}; add a folder of images for "
+                    "each other class to {}",
+                    folder.string(), fmt::join(classes, ", "), (folder / "train").string()));
+  }
   sets.train = examples::evenly_spread(sets.train, s.train_limit);
   sets.test = examples::evenly_spread(sets.test, s.test_limit);
+  return sets;
+}
+
+DataSets open_training_data(const Settings& s) {
+  const int64_t side = image_side(s.training);
+  DataSets sets = open_data(s.data, side);
+  const bool usual_crop = s.augmentation.crop == "auto" || s.training.test_crop == "auto";
+  if (usual_crop && sets.pixels > 0 && 2 * side > 3 * sets.pixels) {
+    throw std::invalid_argument(
+        fmt::format("--side is {}, but the images have {} pixels and would lie in a black frame; "
+                    "give --side {}, or --crop whole --test-crop whole to enlarge them",
+                    side, sets.pixels, (sets.pixels + 31) / 32 * 32));
+  }
   return sets;
 }
 
@@ -95,10 +146,17 @@ ImagesPtr open_outside(const fs::path& folder, int64_t channels) {
   } else if (is_cifar(folder)) {
     images = examples::load_cifar_images(folder, false);
   } else {
+    if (!fs::is_directory(folder)) {
+      throw std::runtime_error(fmt::format(
+          "--outside must name a folder of JPEG or PNG files, or of a data set, but '{}' {}",
+          folder.string(), fs::exists(folder) ? "is no folder" : "does not exist"));
+    }
     const std::vector<fs::path> files = examples::image_files(folder);
     if (files.empty()) {
-      throw std::runtime_error(
-          fmt::format("{}: must hold JPEG or PNG files, but has none", folder.string()));
+      throw std::runtime_error(fmt::format(
+          "{}: must hold at least 1 JPEG or PNG file (.jpg, .jpeg, .png), but has none; name "
+          "another folder with --outside",
+          folder.string()));
     }
     images = std::make_shared<examples::ImageFolder>(files);
   }

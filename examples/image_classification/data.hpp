@@ -19,14 +19,20 @@ using ImagesPtr = std::shared_ptr<const examples::ImageData>;
 struct DataSets {
   ImagesPtr train, test;
   bool files = false;
+  int64_t pixels = 0;  // the larger side of images that all have one size; 0: files
 };
 
 // The number of threads that read images.
 int workers(const DataSettings& s);
 
 // Opens the folder that the settings name. `side`: of the network's inputs in pixels, which decides
-// on the size of the images in --cache. Throws std::runtime_error that tells what to put where.
+// on the size of the images in --cache. Throws std::runtime_error that tells what to put where,
+// also if there are fewer than 2 classes.
 DataSets open_data(const DataSettings& s, int64_t side);
+
+// The same for a training. Throws std::invalid_argument as well if the usual crops would put small
+// images into wide black frames.
+DataSets open_training_data(const Settings& s);
 
 // Images of no class in `folder`, below which every JPEG or PNG file counts, or a data set's test
 // images, with that many channels.

@@ -3,7 +3,8 @@
 #include <fmt/format.h>
 
 #include "commands.hpp"
-#include "common/run_log.hpp"
+#include "common/atomic_file.hpp"
+#include "common/data/image_views.hpp"
 #include "evaluation.hpp"
 
 namespace image_classification {
@@ -11,25 +12,26 @@ namespace image_classification {
 void evaluate_trained(const Settings& s, const examples::Settings& list) {
   Loaded loaded = load_network(s.trained, torch::Device(s.common.device), s.common.bf16);
   const Description& about = loaded.network.about;
-  const DataSets data = open_data(s.data, about.side);
+  DataSets data = open_data(s.data, about.side);
+  data.train = examples::with_channels(data.train, about.channels());
+  data.test = examples::with_channels(data.test, about.channels());
   if (data.test->classes != about.classes) {
     throw std::runtime_error(
         fmt::format("{}: its classes must be those of {}; name with --data the kind of data that "
-                    "it was trained "
-                    "on",
+                    "it was trained on",
                     s.data.folder, s.trained));
   }
   ImagesPtr outside;
   if (!s.data.outside.empty()) outside = open_outside(s.data.outside, about.channels());
-  examples::ImageTransform training_images;
-  training_images.side = about.side;
-  training_images.crop = about.crop();
   if (!loaded.posterior) fmt::print("{} has no posterior.pt: only the mean is scored\n", s.trained);
-  const Evaluation evaluation = evaluate(loaded.network, loaded.posterior, data, outside.get(),
-                                         training_images, s.data, s.common.samples);
+  const Evaluation evaluation =
+      evaluate(loaded.network, loaded.posterior, data, outside.get(), s.data, s.common.samples);
   fmt::print("{}\n", evaluation.table());
-  examples::write_results(s.common.out,
-                          {{"settings", list.to_json()}, {"scores", evaluation.to_json()}});
+  const examples::Json results = {{"settings", list.to_json()}, {"scores", evaluation.to_json()}};
+  // Not results.json, which the training has written where --out is the same.
+  const std::filesystem::path out = s.common.out;
+  std::filesystem::create_directories(out);
+  examples::write_atomically(out / "evaluation.json", results.dump(2) + "\n");
 }
 
 }  // namespace image_classification

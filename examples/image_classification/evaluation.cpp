@@ -17,7 +17,6 @@
 namespace image_classification {
 namespace {
 
-constexpr int64_t kBatch = 100;             // images of a forward pass
 constexpr int64_t kBatchNormImages = 5000;  // from which statistics are estimated again
 
 bool has_batch_norm(const torch::nn::Module& module) {
@@ -34,26 +33,51 @@ std::vector<torch::Tensor> copies_of_buffers(const torch::nn::Module& module) {
   return copies;
 }
 
-// The images of some batches, evenly spread over the training images and augmented as in training.
-std::vector<torch::Tensor> training_images(const DataSets& data,
-                                           const examples::ImageTransform& transform,
-                                           const DataSettings& s) {
-  const auto some = examples::evenly_spread(data.train, kBatchNormImages);
-  examples::LoaderSettings settings;
-  settings.batch = kBatch;
-  settings.workers = workers(s);
-  examples::ImageLoader loader(*some, transform, settings);
-  // An order of its own, because in their own order a batch would have few classes.
-  loader.start(0,
-               torch::randperm(some->size(), at::make_generator<at::CPUGeneratorImpl>(uint64_t{1}),
-                               torch::kLong));
-  std::vector<torch::Tensor> batches;
-  while (const auto batch = loader.next()) {
-    if (batch->rows.size(0) > 0) batches.push_back(batch->images);
+// Batches of some training images, cropped as test images are, which a range-based for loop reads
+// once. An incomplete last batch is left out, because few images have other statistics.
+class BatchNormImages {
+ public:
+  BatchNormImages(const Network& network, const DataSets& data, const DataSettings& s)
+      : images_(examples::evenly_spread(data.train, kBatchNormImages)), loader_(make(network, s)) {
+    // An order of its own, because in their own order a batch would have few classes.
+    const auto generator = at::make_generator<at::CPUGeneratorImpl>(uint64_t{1});
+    loader_.start(0, torch::randperm(images_->size(), generator, torch::kLong));
   }
-  if (batches.size() > 1 && batches.back().size(0) < kBatch) batches.pop_back();
-  return batches;
-}
+
+  struct End {};
+  class Iterator {
+   public:
+    explicit Iterator(examples::ImageLoader& loader) : loader_(loader) { ++*this; }
+    const torch::Tensor& operator*() const { return batch_->images; }
+    Iterator& operator++() {
+      const bool is_first = !batch_;
+      do batch_ = loader_.next();
+      while (batch_ && batch_->rows.size(0) < (is_first ? 2 : kTestBatch));
+      return *this;
+    }
+    bool operator!=(End) const { return batch_.has_value(); }
+
+   private:
+    examples::ImageLoader& loader_;
+    std::optional<examples::ImageBatch> batch_;
+  };
+  Iterator begin() { return Iterator(loader_); }
+  static End end() { return {}; }
+
+ private:
+  examples::ImageLoader make(const Network& network, const DataSettings& s) const {
+    examples::ImageTransform transform;
+    transform.side = network.about.side;
+    transform.crop = network.about.crop();
+    examples::LoaderSettings settings;
+    settings.batch = kTestBatch;
+    settings.workers = workers(s);
+    return examples::ImageLoader(*images_, transform, settings);
+  }
+
+  ImagesPtr images_;
+  examples::ImageLoader loader_;
+};
 
 // The scores of a network whose weights are not finite.
 Scores diverged() {
@@ -95,8 +119,7 @@ Scores score(const Predicted& test, const Predicted* outside) {
 }
 
 Evaluation evaluate(const Network& network, std::optional<ivon::Posterior>& posterior,
-                    const DataSets& data, const examples::ImageData* outside,
-                    const examples::ImageTransform& transform, const DataSettings& s,
+                    const DataSets& data, const examples::ImageData* outside, const DataSettings& s,
                     int64_t samples) {
   const auto counts = sample_counts(posterior.has_value(), samples);
   Evaluation evaluation;
@@ -112,13 +135,13 @@ Evaluation evaluate(const Network& network, std::optional<ivon::Posterior>& post
     return test;
   };
   const bool normalised = has_batch_norm(*network.model);
-  const auto test = add_rows(normalised ? "as trained" : "none");
+  const auto test = add_rows(batch_norm_as_trained(network));
   evaluation.mean = test.front();
   evaluation.averaged = test.back();
   if (normalised) {
     const auto kept = copies_of_buffers(*network.model);
     ivon::reestimate_batch_norm(
-        *network.model, training_images(data, transform, s),
+        *network.model, BatchNormImages(network, data, s),
         [&](const torch::Tensor& images) { return network.logits(network.inputs(images)); });
     add_rows("at the mean");
     const torch::NoGradGuard no_grad;
@@ -166,6 +189,16 @@ examples::Json Evaluation::to_json() const {
   return json;
 }
 
+std::string batch_norm_as_trained(const Network& network) {
+  return has_batch_norm(*network.model) ? "as trained" : "none";
+}
+
+std::string method_title(const std::string& optimizer, int64_t samples, bool has_posterior) {
+  if (!has_posterior) return optimizer;
+  return samples == 0 ? optimizer + " at the mean"
+                      : fmt::format("{}, {} samples", optimizer, samples);
+}
+
 std::string Evaluation::table() const {
   const auto cell = [](const std::optional<double>& value) {
     return value ? fmt::format("{:.4f}", *value) : "-";
@@ -173,7 +206,8 @@ std::string Evaluation::table() const {
   const bool two_classes = rows.front().scores.class_auroc.has_value();
   std::vector<std::string> header = {"weights", "batch norm", "acc. %", "NLL", "ECE", "Brier"};
   if (two_classes) header.push_back("class AUROC");
-  header.push_back("AUROC");
+  const bool has_outside = rows.front().scores.auroc.has_value();
+  if (has_outside) header.push_back("outside AUROC");
   std::vector<std::vector<std::string>> lines;
   for (const Row& row : rows) {
     const Scores& s = row.scores;
@@ -181,7 +215,7 @@ std::string Evaluation::table() const {
                      row.batch_norm, fmt::format("{:.2f}", 100 * s.accuracy), cell(s.nll),
                      cell(s.ece), cell(s.brier)});
     if (two_classes) lines.back().push_back(cell(s.class_auroc));
-    lines.back().push_back(cell(s.auroc));
+    if (has_outside) lines.back().push_back(cell(s.auroc));
   }
   return examples::format_table(header, lines);
 }

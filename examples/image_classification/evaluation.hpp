@@ -47,12 +47,18 @@ struct Evaluation {
   std::string table() const;
 };
 
+// Row::batch_norm of a network as training has left it.
+std::string batch_norm_as_trained(const Network& network);
+
+// What tables and figures call predictions with that many samples of the weights: "adamw", or of an
+// optimizer with a posterior "ivon at the mean" and "ivon, 16 samples".
+std::string method_title(const std::string& optimizer, int64_t samples, bool has_posterior);
+
 // Scores the network on the test images, as it is and, if it has batch norm, with statistics that
-// are estimated again at the mean from training images. Those of training are put back.
-// `outside` may be null.
+// are estimated again at the mean from training images, which are cropped as test images are. The
+// statistics of training are put back. `outside` may be null.
 Evaluation evaluate(const Network& network, std::optional<ivon::Posterior>& posterior,
-                    const DataSets& data, const examples::ImageData* outside,
-                    const examples::ImageTransform& training_images, const DataSettings& s,
+                    const DataSets& data, const examples::ImageData* outside, const DataSettings& s,
                     int64_t samples);
 
 // For the log of a training: accuracy and NLL of some test images with what will be tested at its

@@ -24,6 +24,8 @@ struct DrawnMethod {
 
 void add_predictions(std::vector<DrawnMethod>& methods, const Result& result, const Predicted& p,
                      const std::string& title, const std::string& colour) {
+  // No figure can show the predictions of a network that has diverged.
+  if (!p.probs.isfinite().all().item<bool>()) return;
   auto method = std::find_if(methods.begin(), methods.end(), [&](const DrawnMethod& m) {
     return m.optimizer == result.optimizer && m.averaged == (p.samples > 0);
   });
@@ -54,9 +56,10 @@ std::vector<DrawnMethod> drawn_methods(const std::vector<Result>& results) {
       continue;
     }
     const char* mean_colour = name == "ivon" ? examples::kSky : examples::kGrey;
-    add_predictions(methods, result, result.evaluation.mean, name + " at the mean", mean_colour);
-    add_predictions(methods, result, result.evaluation.averaged,
-                    fmt::format("{}, {} samples", name, samples), colours.at(name));
+    add_predictions(methods, result, result.evaluation.mean, method_title(name, 0, true),
+                    mean_colour);
+    add_predictions(methods, result, result.evaluation.averaged, method_title(name, samples, true),
+                    colours.at(name));
   }
   return methods;
 }
@@ -94,8 +97,9 @@ bool draw_figures(const std::vector<Result>& results, const std::filesystem::pat
     examples::add_coverage(coverage, confidence, classes == p.targets);
   }
   examples::write_data(out / "coverage.dat", "answered_percent accuracy_percent", coverage);
-  const int width = std::max(600, 300 * static_cast<int>(methods.size()));
   bool drawn = draw_curves(results, out);
+  if (methods.empty()) return drawn;
+  const int width = std::max(600, 300 * static_cast<int>(methods.size()));
   drawn = examples::draw_reliability(predictions, out, width) && drawn;
   drawn = examples::draw(out, "coverage", 800, 520, coverage_script(methods)) && drawn;
   return drawn;

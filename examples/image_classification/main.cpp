@@ -7,10 +7,10 @@
 // Data     a folder with train/ and test/ and one folder of JPEG or PNG files for each class;
 //          CIFAR-10 or CIFAR-100 (binary version); MNIST or Fashion-MNIST (IDX; the default is
 //          Debian's dataset-fashion-mnist)
-// Command  image_classification train --data DIR --model resnet50
-//          image_classification evaluate --data DIR --trained DIR/ivon-1
-//          image_classification predict --trained DIR/ivon-1 FILE...
-//          image_classification triage --trained DIR/ivon-1 FOLDER
+// Command  image_classification train --data DIR --model resnet50 --out OUT
+//          image_classification evaluate --data DIR --trained OUT/ivon-1
+//          image_classification predict --trained OUT/ivon-1 FILE...
+//          image_classification triage --trained OUT/ivon-1 FOLDER
 //          image_classification compare --seeds 3
 //          image_classification train --smoke      seconds: only shows that everything runs
 // Output   a table of scores; the trained network, its posterior, log.jsonl and results.json in
@@ -56,7 +56,7 @@ std::vector<examples::Program> commands(Settings& s, std::vector<std::string>& f
   examples::Program predict{
       "predict", "classifies image files", s.common, {"seeds", "seed", "resume", "out"}, {}, {},
       {}};
-  predict.add_settings = [&s](List& list) { add_triage_settings(list, s); };
+  predict.add_settings = [&s](List& list) { add_prediction_settings(list, s); };
   predict.smoke = shorten;
   predict.run = [&](const List&) { image_classification::predict_files(s, files); };
   predict.files = &files;
@@ -66,6 +66,7 @@ std::vector<examples::Program> commands(Settings& s, std::vector<std::string>& f
   triage.name = "triage";
   triage.description = "sorts a folder's images by how uncertain the network is about them";
   triage.without = {"seeds", "seed", "resume"};
+  triage.add_settings = [&s](List& list) { add_triage_settings(list, s); };
   triage.run = [&](const List&) { image_classification::triage(s, files); };
   triage.files_help = "folders of JPEG or PNG files, or files";
 

@@ -17,12 +17,10 @@ namespace image_classification {
 namespace {
 
 constexpr int64_t kImagesForMoments = 1000;
-const std::vector<double> kImageNetMean = {0.485, 0.456, 0.406};
-const std::vector<double> kImageNetDeviation = {0.229, 0.224, 0.225};
 
-// [1, channels, 1, 1] float32
+// The values times 255: float32 [1, channels, 1, 1]
 torch::Tensor per_channel(const std::vector<double>& values, const torch::Device& device) {
-  return torch::tensor(values, torch::kFloat).view({1, -1, 1, 1}).to(device);
+  return 255 * torch::tensor(values, torch::kFloat).view({1, -1, 1, 1}).to(device);
 }
 
 examples::Json to_json(const Description& about) {
@@ -61,10 +59,20 @@ examples::Crop Description::crop() const {
   return image_classification::test_crop(test_crop, files);
 }
 
-torch::Tensor Network::inputs(const torch::Tensor& images) const {
-  const torch::Tensor levels = images.to(device, torch::kFloat, /*non_blocking=*/true);
-  return (levels - 255 * per_channel(about.mean, device)) /
-         (255 * per_channel(about.deviation, device));
+Standardisation::Standardisation(const std::vector<double>& mean_of_channels,
+                                 const std::vector<double>& deviation_of_channels,
+                                 const torch::Device& device, bool channels_last_order)
+    : mean(per_channel(mean_of_channels, device)),
+      deviation(per_channel(deviation_of_channels, device)),
+      channels_last(channels_last_order) {}
+
+torch::Tensor Standardisation::operator()(const torch::Tensor& images) const {
+  // Convolutions follow the order of their inputs, and the loader's images are channels-last.
+  const auto order =
+      channels_last ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous;
+  const torch::Tensor levels =
+      images.contiguous(order).to(mean.device(), torch::kFloat, /*non_blocking=*/true);
+  return (levels - mean) / deviation;
 }
 
 torch::Tensor Network::logits(const torch::Tensor& inputs) const {
@@ -102,6 +110,7 @@ Network make_network(const Description& about, int64_t seed, const torch::Device
   network.about = about;
   network.device = device;
   network.bf16 = bf16;
+  network.standardise = Standardisation(about.mean, about.deviation, device, channels_last);
   network.model = examples::make_image_model(
       about.model, about.channels(), static_cast<int64_t>(about.classes.size()), about.side);
   network.model->to(device);
@@ -118,6 +127,11 @@ void save_network(const std::filesystem::path& folder, const Network& network,
 }
 
 Loaded load_network(const std::filesystem::path& folder, const torch::Device& device, bool bf16) {
+  if (folder.empty()) {
+    throw std::invalid_argument(
+        "--trained must name a folder that train has written, but is not "
+        "given; train prints the folder that it saves a network in");
+  }
   Loaded loaded;
   loaded.network = make_network(description_from(folder / "network.json"), 1, device, bf16, true);
   examples::load_state_dict(*loaded.network.model, folder / "weights.pt");

@@ -18,6 +18,11 @@
 
 namespace image_classification {
 
+// The channels' mean and standard deviation over ImageNet, of grey levels 0..1, with which
+// torchvision's networks have been trained.
+inline const std::vector<double> kImageNetMean = {0.485, 0.456, 0.406};
+inline const std::vector<double> kImageNetDeviation = {0.229, 0.224, 0.225};
+
 // What network.json says of a trained network.
 struct Description {
   std::string model;               // a name of image_models()
@@ -33,14 +38,30 @@ struct Description {
   examples::Crop crop() const;
 };
 
+// Makes batches of images the inputs of a network.
+struct Standardisation {
+  torch::Tensor mean, deviation;  // float32 [1, channels, 1, 1] on the device, of levels 0..255
+  bool channels_last = true;      // the memory order of the inputs
+
+  Standardisation() = default;
+  Standardisation(const std::vector<double>& mean_of_channels,
+                  const std::vector<double>& deviation_of_channels, const torch::Device& device,
+                  bool channels_last_order);
+
+  // images: uint8 [n, channels, side, side] on the CPU -> float32 on the device
+  torch::Tensor operator()(const torch::Tensor& images) const;
+};
+
 struct Network {
   Description about;
   std::shared_ptr<examples::ImageModel> model;
   torch::Device device = torch::kCPU;
   bool bf16 = false;
+  Standardisation standardise;
 
-  // images: uint8 [n, channels, side, side] on the CPU -> float32 on the device, standardised
-  torch::Tensor inputs(const torch::Tensor& images) const;
+  // images: uint8 [n, channels, side, side] on the CPU -> float32 on the device, standardised and
+  // in the memory order of the network
+  torch::Tensor inputs(const torch::Tensor& images) const { return standardise(images); }
 
   // inputs [n, channels, side, side] -> logits [n, classes], float32
   torch::Tensor logits(const torch::Tensor& inputs) const;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command predict.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
+#include <stdexcept>
 
 #include "commands.hpp"
 #include "common/data/image_folder.hpp"
@@ -13,6 +16,22 @@
 #include "prediction.hpp"
 
 namespace image_classification {
+namespace {
+
+// Throws where some files have no prediction, so that scripts notice.
+void require_all(const std::vector<std::string>& files, const Predicted& p) {
+  std::vector<std::string> missing;
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (!(p.rows == static_cast<int64_t>(i)).any().item<bool>()) missing.push_back(files[i]);
+  }
+  if (missing.empty()) return;
+  throw std::runtime_error(
+      fmt::format("every file must be readable, but {} of {} could not be read: {}; correct their "
+                  "names or leave them out",
+                  missing.size(), files.size(), fmt::join(missing, ", ")));
+}
+
+}  // namespace
 
 void predict_files(const Settings& s, const std::vector<std::string>& files) {
   Loaded loaded = load_network(s.trained, torch::Device(s.common.device), s.common.bf16);
@@ -34,6 +53,8 @@ void predict_files(const Settings& s, const std::vector<std::string>& files) {
       fmt::print("  {:6.2f} %  {}\n", 100 * top[i][k].item<double>(), about.classes[name]);
     }
   }
+  std::fflush(stdout);  // before the error, which goes to stderr
+  require_all(files, p);
 }
 
 }  // namespace image_classification

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "prediction.hpp"
 
+#include <fmt/format.h>
 #include <torch/torch.h>
 
 #include <functional>
@@ -12,8 +13,6 @@
 
 namespace image_classification {
 namespace {
-
-constexpr int64_t kBatch = 100;  // images of a forward pass
 
 // Gathers the predictions of the batches of a data set.
 struct Parts {
@@ -66,7 +65,7 @@ std::vector<Predicted> predict_all(const Network& network,
   std::vector<Parts> parts;
   for (const int64_t count : counts) parts.push_back({count, {}, {}, {}});
   std::vector<torch::Tensor> targets, rows;
-  const auto loader = test_loader(data, network.about.crop(), network.about.side, s, kBatch);
+  const auto loader = test_loader(data, network.about.crop(), network.about.side, s, kTestBatch);
   examples::CountProgress progress(label, data.size(), "images");
   int64_t done = 0;
   while (const auto batch = loader->next()) {
@@ -81,7 +80,12 @@ std::vector<Predicted> predict_all(const Network& network,
     progress.show(static_cast<double>(done));
   }
   progress.end();
-  if (rows.empty()) throw std::runtime_error("no image can be read");
+  if (rows.empty()) {
+    throw std::runtime_error(fmt::format(
+        "{}: at least 1 image must be readable, but of {} none is, the first being {}; the lines "
+        "above say why; repair them or name others",
+        label, data.size(), data.size() > 0 ? data.name(0) : "none"));
+  }
   std::vector<Predicted> all;
   for (const Parts& part : parts) {
     all.push_back({part.samples, torch::cat(part.probs), torch::cat(part.entropy),

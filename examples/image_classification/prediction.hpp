@@ -25,6 +25,8 @@ struct Predicted {
   torch::Tensor targets, rows;       // int64 [n]
 };
 
+constexpr int64_t kTestBatch = 100;  // images of a forward pass without gradients
+
 // The numbers of samples that are reported: 0, and with a posterior 1, 4, 16, ... up to `most`, and
 // `most` itself.
 std::vector<int64_t> sample_counts(bool has_posterior, int64_t most);

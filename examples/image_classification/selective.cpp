@@ -30,9 +30,9 @@ std::vector<SeedsOfMethod> seeds_of_methods(const std::vector<Result>& results) 
     });
     const Predicted& predicted = result.evaluation.averaged;
     if (method == methods.end()) {
-      const std::string samples =
-          predicted.samples > 0 ? fmt::format(", {} samples", predicted.samples) : "";
-      methods.push_back({result.optimizer, result.optimizer + samples, {}});
+      methods.push_back({result.optimizer,
+                         method_title(result.optimizer, predicted.samples, predicted.samples > 0),
+                         {}});
       method = methods.end() - 1;
     }
     method->seeds.push_back(&predicted);

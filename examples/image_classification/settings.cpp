@@ -13,6 +13,7 @@ using examples::Effect;
 
 const CLI::Range kCount(int64_t{0}, int64_t{1'000'000'000});
 const CLI::Range kPositive(int64_t{1}, int64_t{1'000'000'000});
+constexpr int64_t kMaxTop = 1480;  // 185 rows: PNG files of gnuplot have at most 32767 pixel rows
 const CLI::Range kShare(0.0, 1.0);
 const CLI::Range kNotNegative(0.0, std::numeric_limits<double>::max());
 
@@ -20,6 +21,16 @@ std::vector<std::string> model_names() {
   std::vector<std::string> names;
   for (const examples::ImageModelInfo& info : examples::image_models()) names.push_back(info.name);
   return names;
+}
+
+void add_reading(examples::Settings& list, DataSettings& s) {
+  list.add("strict", s.strict, "an image that cannot be read ends the program", Effect::kOther);
+  list.add("workers", s.workers, "threads that read images; 0 = one for each core, 8 at most",
+           Effect::kOther, CLI::Range(0, 256));
+}
+
+void add_trained(examples::Settings& list, Settings& s) {
+  list.add("trained", s.trained, "folder that train has written; must be given", Effect::kOther);
 }
 
 void add_data(examples::Settings& list, DataSettings& s) {
@@ -31,9 +42,7 @@ void add_data(examples::Settings& list, DataSettings& s) {
            Effect::kOther, kCount);
   list.add("outside", s.outside, "folder of images of no class: how well doubt tells them apart",
            Effect::kOther);
-  list.add("strict", s.strict, "an image that cannot be read ends the program", Effect::kOther);
-  list.add("workers", s.workers, "threads that read images; 0 = one for each core", Effect::kOther,
-           CLI::Range(0, 256));
+  add_reading(list, s);
 }
 
 void add_augmentation(examples::Settings& list, AugmentationSettings& s) {
@@ -119,20 +128,24 @@ void add_training_settings(examples::Settings& list, Settings& s) {
 
 void add_evaluation_settings(examples::Settings& list, Settings& s) {
   add_data(list, s.data);
-  list.add("trained", s.trained, "folder that train has written", Effect::kOther);
+  add_trained(list, s);
+}
+
+void add_prediction_settings(examples::Settings& list, Settings& s) {
+  add_trained(list, s);
+  add_reading(list, s.data);
 }
 
 void add_triage_settings(examples::Settings& list, Settings& s) {
-  list.add("trained", s.trained, "folder that train has written", Effect::kOther);
-  list.add("top", s.top, "the most uncertain images on the sheet; 0 = 48", Effect::kOther, kCount);
-  list.add("strict", s.data.strict, "an image that cannot be read ends the program",
-           Effect::kOther);
-  list.add("workers", s.data.workers, "threads that read images; 0 = one for each core",
-           Effect::kOther, CLI::Range(0, 256));
+  add_prediction_settings(list, s);
+  list.add("top", s.top, "the most uncertain images on the sheet; triage.csv has all",
+           Effect::kOther, CLI::Range(int64_t{1}, kMaxTop));
 }
 
 void add_comparison_settings(examples::Settings& list, Settings& s) {
   list.add("optimizers", s.optimizers, "to compare, separated by commas", Effect::kOther);
+  list.add("noise-max", s.noise_max, "IVON: bound on the standard deviation of a weight; 0 = usual",
+           Effect::kTraining, kNotNegative);
   list.add("search-epochs", s.search_epochs,
            "epochs of each of the five trainings that choose a learning rate; 0 = usual rates",
            Effect::kOther, kCount);

@@ -17,7 +17,7 @@ struct DataSettings {
   std::string outside;  // folder of images of no class, for the AUROC; empty: none
   std::string cache;    // folder of packed images; empty: none
   bool strict = false;
-  int workers = 0;  // threads that read images; 0: one for each core
+  int workers = 0;  // threads that read images; 0: one for each core, 8 at most
 };
 
 // What is done to the training images.
@@ -55,11 +55,12 @@ struct Settings {
 
   // evaluate, predict, triage
   std::string trained;  // folder that train has written
-  int64_t top = 0;      // triage: images in the list and on the sheet
+  int64_t top = 48;     // triage: images on the sheet
 
   // compare
   std::string optimizers = "ivon,adamw,sgd,lion,novograd";
   int64_t search_epochs = 3;
+  double noise_max = 0;       // of IVON's weights in samples; 0: the usual bound
   int64_t search_images = 0;  // held out of the training images to compare learning rates
 
   Settings();
@@ -71,6 +72,7 @@ int64_t image_side(const TrainingSettings& s);
 // Declare the settings of a command.
 void add_training_settings(examples::Settings& list, Settings& s);
 void add_evaluation_settings(examples::Settings& list, Settings& s);
+void add_prediction_settings(examples::Settings& list, Settings& s);
 void add_triage_settings(examples::Settings& list, Settings& s);
 void add_comparison_settings(examples::Settings& list, Settings& s);
 

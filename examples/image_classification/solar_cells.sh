@@ -116,6 +116,7 @@ fetch_wheel() {
 
 # unpack WHEEL: into $unpacked, which is there only once it is whole. The wheel itself stays.
 unpack() {
+  command -v python3 >/dev/null || need_packages python3
   rm -rf "$unpacked" "$unpacked.part"
   step "Solar cells: unpacking" python3 -m zipfile -e "$1" "$unpacked.part" ||
     fail "$1: cannot be unpacked; remove it and run this again, or name a whole file by IVON_SOLAR_CELLS"

@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 
 #include "common/data/mix.hpp"
@@ -18,13 +19,27 @@ struct Examples {
   torch::Tensor targets;  // int64 [n], or probabilities [n, classes] where images are mixed
 };
 
-// Waits for the loader's next batch.
-Examples next_examples(const Stepping& stepping) {
+bool normalises_batches(const torch::nn::Module& model) {
+  for (const auto& module : model.modules()) {
+    if (module->as<torch::nn::BatchNorm2d>() != nullptr) return true;
+  }
+  return false;
+}
+
+// Whether a step with n images can be made. Perhaps no image of a batch can be read. And one image
+// is too few for batch norm in training, which throws where its map has one pixel, as the last one
+// of a ResNet-18 with inputs of 32 pixels, because a variance needs two values; where it does not
+// throw, the variance is a poor one. With --batch 1 the user wants it so.
+bool is_enough(const Stepping& stepping, int64_t n) {
+  if (n == 1 && stepping.s.training.batch > 1) return !normalises_batches(*stepping.network.model);
+  return n > 0;
+}
+
+// Waits for the loader's next batch. Nothing if no step can be made with it.
+std::optional<Examples> next_examples(const Stepping& stepping) {
   const std::optional<examples::ImageBatch> batch = stepping.loader.next();
   if (!batch) throw std::logic_error("the loader must have a batch for each step");
-  if (batch->rows.size(0) == 0) {
-    throw std::runtime_error("a batch must have at least 1 image that can be read; see above why");
-  }
+  if (!is_enough(stepping, batch->rows.size(0))) return {};
   const Network& network = stepping.network;
   Examples result{network.inputs(batch->images), batch->targets.to(network.device)};
   const AugmentationSettings& s = stepping.s.augmentation;
@@ -36,7 +51,7 @@ Examples next_examples(const Stepping& stepping) {
     const examples::MixSettings settings = {s.mixup, s.cutmix, stepping.s.training.label_smoothing};
     const examples::Mixed mixed =
         examples::mix(result.inputs, result.targets, classes, settings, random);
-    return {mixed.inputs, mixed.targets};
+    return Examples{mixed.inputs, mixed.targets};
   }
   return result;
 }
@@ -49,16 +64,19 @@ torch::Tensor loss_of(const Stepping& stepping, const Examples& examples) {
 }
 
 // Adds the gradient of the mean loss over all examples and returns that loss. A forward pass takes
-// micro_batch of them, so that the activations fit the memory.
+// micro_batch of them, so that the activations fit the memory, and one more where only one would be
+// left, which is too few for batch norm.
 torch::Tensor backward(const Stepping& stepping, const Examples& examples) {
   const int64_t n = examples.inputs.size(0);
   const int64_t wanted = stepping.s.training.micro_batch;
   const int64_t part = wanted > 0 ? std::min(wanted, n) : n;
   torch::Tensor total = torch::zeros({}, examples.inputs.device());
-  for (int64_t first = 0; first < n; first += part) {
-    const Examples some{examples.inputs.slice(0, first, first + part),
-                        examples.targets.slice(0, first, first + part)};
-    const double share = static_cast<double>(some.inputs.size(0)) / static_cast<double>(n);
+  for (int64_t first = 0, end = 0; first < n; first = end) {
+    end = std::min(first + part, n);
+    if (part > 1 && end == n - 1) end = n;
+    const Examples some{examples.inputs.slice(0, first, end),
+                        examples.targets.slice(0, first, end)};
+    const double share = static_cast<double>(end - first) / static_cast<double>(n);
     const torch::Tensor loss = loss_of(stepping, some) * share;
     loss.backward();
     total += loss.detach();
@@ -75,9 +93,10 @@ void clip_gradient(const Stepping& stepping) {
 
 examples::TrainingStep plain_step(const Stepping& stepping) {
   return [stepping](const torch::Tensor& /*rows*/) {
-    const Examples examples = next_examples(stepping);
+    const std::optional<Examples> examples = next_examples(stepping);
+    if (!examples) return torch::zeros({}, stepping.network.device);
     stepping.optimizer.zero_grad();
-    const torch::Tensor loss = backward(stepping, examples);
+    torch::Tensor loss = backward(stepping, *examples);
     clip_gradient(stepping);
     stepping.optimizer.step();
     return loss;
@@ -87,14 +106,15 @@ examples::TrainingStep plain_step(const Stepping& stepping) {
 examples::TrainingStep scoped_step(const Stepping& stepping) {
   ivon::IVON<>& ivon = *examples::as_ivon(stepping.optimizer);
   return [stepping, &ivon](const torch::Tensor& /*rows*/) {
-    const Examples examples = next_examples(stepping);
+    const std::optional<Examples> examples = next_examples(stepping);
+    torch::Tensor loss = torch::zeros({}, stepping.network.device);
+    if (!examples) return loss;
     const int64_t samples = stepping.s.training.mc_samples;
-    torch::Tensor loss = torch::zeros({}, examples.inputs.device());
     for (int64_t i = 0; i < samples; ++i) {
       ivon.zero_grad();
       {
         auto sample = ivon.sampled_params();  // weights drawn from the posterior
-        loss += backward(stepping, examples) / static_cast<double>(samples);
+        loss += backward(stepping, *examples) / static_cast<double>(samples);
       }  // the posterior mean again
       clip_gradient(stepping);
     }

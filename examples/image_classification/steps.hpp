@@ -22,6 +22,9 @@ struct Stepping {
   int64_t seed;  // of mixup and CutMix
 };
 
+// A step that is handed a batch without readable images, or one with a single image of a network
+// with batch norm, changes neither weights nor optimizer and returns the loss 0.
+
 // The step of any LibTorch optimizer: AdamW, SGD, and IVON with sample_on_step.
 examples::TrainingStep plain_step(const Stepping& stepping);
 

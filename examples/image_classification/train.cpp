@@ -26,8 +26,14 @@ void print_data(const DataSets& data, const Settings& s) {
 
 examples::Json train_one(const Settings& s, const examples::Settings& list, const DataSets& data,
                          const examples::ImageData* outside, int64_t seed, examples::RunLog& log) {
-  const Run run{
-      s, s.optimizer, data, s.optimizer.name, seed, s.training.epochs, list.fingerprint(), log};
+  const Run run{s,
+                s.optimizer,
+                data,
+                s.optimizer.name,
+                seed,
+                s.training.epochs,
+                training_fingerprint(s, list, data),
+                log};
   Trained trained = train_network(run);
   if (!std::isfinite(trained.loss)) {
     fmt::print(stderr, "warning: the training has diverged (loss {}); choose a smaller --lr\n",
@@ -38,11 +44,8 @@ examples::Json train_one(const Settings& s, const examples::Settings& list, cons
       std::filesystem::path(s.common.out) / fmt::format("{}-{}", run.name, seed);
   save_network(folder, trained.network, posterior);
   fmt::print("Saved in {}; scoring {} test images\n", folder.string(), data.test->size());
-  const examples::Crop crop = training_crop(s.augmentation, data.files);
   const Evaluation evaluation =
-      evaluate(trained.network, posterior, data, outside,
-               training_transform(s.augmentation, crop, trained.network.about.side, seed), s.data,
-               s.common.samples);
+      evaluate(trained.network, posterior, data, outside, s.data, s.common.samples);
   fmt::print("\n{}\n", evaluation.table());
   examples::Json result = {{"seed", seed},
                            {"seconds", trained.seconds},
@@ -55,13 +58,14 @@ examples::Json train_one(const Settings& s, const examples::Settings& list, cons
     fmt::print("{}\n", diagnostics.str());
     result["diagnostics"] = diagnostics.str();
   }
+  examples::write_results(folder, {{"settings", list.to_json()}, {"runs", {result}}});
   return result;
 }
 
 }  // namespace
 
 void train(Settings& s, const examples::Settings& list) {
-  const DataSets data = open_data(s.data, image_side(s.training));
+  const DataSets data = open_training_data(s);
   print_data(data, s);
   ImagesPtr outside;
   if (!s.data.outside.empty()) outside = open_outside(s.data.outside, data.train->channels());

@@ -76,6 +76,15 @@ std::optional<ivon::Posterior> Trained::posterior() const {
   return ivon::Posterior::of(*ivon, *network.model);
 }
 
+examples::Json training_fingerprint(const Settings& s, const examples::Settings& list,
+                                    const DataSets& data) {
+  examples::Json fingerprint = list.fingerprint({"cache"});
+  fingerprint["packed images"] = !s.data.cache.empty();
+  fingerprint["training images"] = data.train->size();
+  fingerprint["classes"] = data.train->classes;
+  return fingerprint;
+}
+
 Trained train_network(const Run& run) {
   const Description about = describe(run);
   const torch::Device device(run.s.common.device);

@@ -24,7 +24,7 @@ struct Run {
   std::string name;  // in the progress line and file names
   int64_t seed = 1;
   int64_t epochs = 1;
-  examples::Json fingerprint;  // of the settings, for resuming
+  examples::Json fingerprint;  // training_fingerprint(), and what else makes this training differ
   examples::RunLog& log;
 };
 
@@ -38,6 +38,10 @@ struct Trained {
   // Of IVON; nothing of another optimizer.
   std::optional<ivon::Posterior> posterior() const;
 };
+
+// The settings and data on which a training depends, for resuming.
+examples::Json training_fingerprint(const Settings& s, const examples::Settings& list,
+                                    const DataSets& data);
 
 // Trains from the beginning, or from the run's checkpoint with --resume. Afterwards the network is
 // in evaluation mode. Throws examples::Interrupted as examples::train() does.

@@ -25,9 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kUsualTop = 48;
-constexpr int64_t kMaxTop = 1480;  // 185 rows: PNG files of gnuplot have at most 32767 pixel rows
-
 // The image files below the folders, and the files themselves; each once, in the order of names.
 std::vector<fs::path> files_below(const std::vector<std::string>& folders) {
   std::vector<fs::path> files;
@@ -95,10 +92,6 @@ void print_summary(const std::vector<Triaged>& images, size_t files, const fs::p
 }  // namespace
 
 void triage(const Settings& s, const std::vector<std::string>& folders) {
-  if (s.top > kMaxTop) {
-    throw std::invalid_argument(
-        fmt::format("--top must be at most {}, got {}; triage.csv has all images", kMaxTop, s.top));
-  }
   const std::vector<fs::path> files = files_below(folders);
   Loaded loaded = load_network(s.trained, torch::Device(s.common.device), s.common.bf16);
   std::vector<Triaged> images = triage_files(loaded, files, s);
@@ -106,7 +99,7 @@ void triage(const Settings& s, const std::vector<std::string>& folders) {
   const fs::path out = s.common.out;
   fs::create_directories(out);
   examples::write_atomically(out / "triage.csv", triage_csv(images));
-  const auto top = static_cast<size_t>(s.top > 0 ? s.top : kUsualTop);
+  const auto top = static_cast<size_t>(s.top);
   const std::vector<Triaged> shown(
       images.begin(), images.begin() + static_cast<std::ptrdiff_t>(std::min(top, images.size())));
   const bool drawn = draw_contact_sheet(shown, images.size(), out);

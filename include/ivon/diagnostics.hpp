@@ -58,6 +58,11 @@ inline std::vector<std::string> remedies_for(const Diagnostics& d, bool damped) 
                                  : "The noise exceeds nearly all weights: choose a larger ess or a "
                                    "larger hess_init, or set noise_max.");
   }
+  if (damped && d.noise_bounded > 0.75) {
+    remedies.emplace_back(
+        "Most weights have the largest noise that noise_max allows: if the loss stays above "
+        "AdamW's, set a smaller noise_max, a third for instance.");
+  }
   if (d.clipped > 0.5) {
     remedies.emplace_back(damped ? "Most steps are clipped: gradients grow quickly; choose a "
                                    "smaller lr or clip gradients."

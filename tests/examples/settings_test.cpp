@@ -152,6 +152,35 @@ TEST(Optimizers, ChoiceBringsItsUsualSettings) {
   EXPECT_THROW(examples::optimizer_settings("adam"), std::invalid_argument);
 }
 
+// The optimizer's settings after a command line, in which CONFIG stands for --config and a preset.
+examples::OptimizerSettings chosen(std::string line, const std::string& text) {
+  line.replace(line.find("CONFIG"), 6, "--config " + preset(text));
+  examples::OptimizerSettings s = examples::optimizer_settings("ivon");
+  Settings settings;
+  examples::add_optimizer_choice(settings, s);
+  CLI::App app("test");
+  settings.add_options(app);
+  app.parse(line, false);
+  return s;
+}
+
+TEST(Optimizers, ChoiceOfCommandLineWinsOverPreset) {
+  const std::string text = R"({"optimizer": "ivon-paper", "lr": 3, "ess": 7})";
+  for (const std::string line : {"--optimizer sgd CONFIG", "CONFIG --optimizer sgd"}) {
+    const examples::OptimizerSettings s = chosen(line, text);
+    EXPECT_EQ(s.name, "sgd") << line;
+    EXPECT_EQ(s.lr, examples::optimizer_settings("sgd").lr) << line;
+  }
+  for (const std::string line : {"--lr 5 CONFIG --optimizer sgd", "--optimizer sgd CONFIG --lr 5"})
+    EXPECT_EQ(chosen(line, text).lr, 5) << line;
+}
+
+TEST(Optimizers, PresetKeepsItsValuesForTheSameChoice) {
+  const std::string text = R"({"optimizer": "ivon-paper", "lr": 3})";
+  for (const std::string line : {"--optimizer ivon-paper CONFIG", "CONFIG --optimizer ivon-paper"})
+    EXPECT_EQ(chosen(line, text).lr, 3) << line;
+}
+
 // Runs the program with these words and returns its exit code.
 int run(std::vector<std::string> words, examples::CommonSettings& common,
         std::function<void(const Settings&)> body) {
@@ -181,6 +210,22 @@ TEST(Program, ExitCodesAndMessages) {
   testing::internal::CaptureStdout();
   EXPECT_EQ(run({"test", "--print-config"}, c, [](const Settings&) { FAIL(); }), 0);
   EXPECT_EQ(Json::parse(testing::internal::GetCapturedStdout())["seed"], 5);
+}
+
+TEST(Program, SmokeWinsOverPresetInBothOrders) {
+  const std::string file = preset(R"({"samples": 200, "seed": 3})");
+  const std::vector<std::vector<std::string>> lines = {{"test", "--smoke", "--config", file},
+                                                       {"test", "--config", file, "--smoke"}};
+  for (const std::vector<std::string>& words : lines) {
+    examples::CommonSettings c;
+    EXPECT_EQ(run(words, c, [](const Settings&) {}), 0);
+    EXPECT_EQ(c.samples, 2);
+    EXPECT_EQ(c.seed, 3);
+  }
+  examples::CommonSettings c;
+  EXPECT_EQ(run({"test", "--samples", "9", "--smoke", "--config", file}, c, [](const Settings&) {}),
+            0);
+  EXPECT_EQ(c.samples, 9);
 }
 
 TEST(Program, ResumeCommandIsQuoted) {

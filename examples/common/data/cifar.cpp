@@ -8,7 +8,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
-#include <stdexcept>
+
+#include "common/data/file_error.hpp"
 
 namespace examples {
 namespace {
@@ -53,10 +54,6 @@ const CifarFormat& cifar_100() {
   return format;
 }
 
-[[noreturn]] void fail_cifar(const std::filesystem::path& path, const std::string& what) {
-  throw std::runtime_error(fmt::format("{}: {}", path.string(), what));
-}
-
 std::string how_to_get_cifar(const CifarFormat& format) {
   return fmt::format("unpack https://www.cs.toronto.edu/~kriz/{}.tar.gz and name its folder {}",
                      format.archive, format.unpacked);
@@ -74,15 +71,15 @@ const CifarFormat& cifar_format_in(const std::filesystem::path& folder) {
   const bool has_10 = has_cifar_file(cifar_10(), folder),
              has_100 = has_cifar_file(cifar_100(), folder);
   if (has_10 && has_100) {
-    fail_cifar(folder,
-               "must hold the files of one data set, got those of CIFAR-10 and of "
-               "CIFAR-100; put them into a folder each");
+    fail_file(folder,
+              "must hold the files of one data set, got those of CIFAR-10 and of "
+              "CIFAR-100; put them into a folder each");
   }
   if (!has_10 && !has_100) {
-    fail_cifar(folder, fmt::format("must hold CIFAR's binary files, data_batch_1.bin and so on or "
-                                   "train.bin and test.bin, and has none; for CIFAR-10, {}; for "
-                                   "CIFAR-100, {}",
-                                   how_to_get_cifar(cifar_10()), how_to_get_cifar(cifar_100())));
+    fail_file(folder, fmt::format("must hold CIFAR's binary files, data_batch_1.bin and so on or "
+                                  "train.bin and test.bin, and has none; for CIFAR-10, {}; for "
+                                  "CIFAR-100, {}",
+                                  how_to_get_cifar(cifar_10()), how_to_get_cifar(cifar_100())));
   }
   return has_10 ? cifar_10() : cifar_100();
 }
@@ -90,19 +87,19 @@ const CifarFormat& cifar_format_in(const std::filesystem::path& folder) {
 // The records of one file as uint8 [n, label_bytes + 3072].
 at::Tensor read_cifar_records(const std::filesystem::path& file, const CifarFormat& format) {
   if (!std::filesystem::is_regular_file(file)) {
-    fail_cifar(file, fmt::format("is missing; {}", how_to_get_cifar(format)));
+    fail_file(file, fmt::format("is missing; {}", how_to_get_cifar(format)));
   }
   const uintmax_t bytes = std::filesystem::file_size(file);
   const int64_t record = format.label_bytes + kCifarPixelBytes;
   if (bytes == 0 || bytes > kCifarMaxBytes || bytes % static_cast<uintmax_t>(record) != 0) {
-    fail_cifar(file, fmt::format("must hold records of {} bytes ({}), got {} bytes; fetch it again",
-                                 record, format.name, bytes));
+    fail_file(file, fmt::format("must hold records of {} bytes ({}), got {} bytes; fetch it again",
+                                record, format.name, bytes));
   }
   at::Tensor records = at::empty({static_cast<int64_t>(bytes) / record, record}, at::kByte);
   std::ifstream in(file, std::ios::binary);
   in.read(reinterpret_cast<char*>(records.data_ptr<uint8_t>()),
           static_cast<std::streamsize>(bytes));
-  if (!in) fail_cifar(file, "cannot be read; check that it is readable");
+  if (!in) fail_file(file, "cannot be read; check that it is readable");
   return records;
 }
 
@@ -112,8 +109,8 @@ at::Tensor cifar_labels(const at::Tensor& records, const std::filesystem::path& 
   at::Tensor labels = records.select(1, format.label_bytes - 1).to(at::kLong);
   const auto largest = labels.max().item<int64_t>();
   if (largest >= format.classes) {
-    fail_cifar(file, fmt::format("labels must be 0 to {} ({}), got {}; is it the right file?",
-                                 format.classes - 1, format.name, largest));
+    fail_file(file, fmt::format("labels must be 0 to {} ({}), got {}; is it the right file?",
+                                format.classes - 1, format.name, largest));
   }
   return labels;
 }
@@ -131,9 +128,9 @@ std::vector<std::string> cifar_class_names(const std::filesystem::path& file,
     if (!line.empty()) names.push_back(line);
   }
   if (static_cast<int64_t>(names.size()) != format.classes) {
-    fail_cifar(file, fmt::format("must name the {} classes of {}, one a line, got {}; delete it to "
-                                 "have them numbered",
-                                 format.classes, format.name, names.size()));
+    fail_file(file, fmt::format("must name the {} classes of {}, one a line, got {}; delete it to "
+                                "have them numbered",
+                                format.classes, format.name, names.size()));
   }
   return names;
 }

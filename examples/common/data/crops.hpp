@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which part of an image is shown to the network: random boxes for training and central ones for
-// tests. The image has height x width pixels, both at least 1. The functions only choose; cutting
-// and scaling are done elsewhere.
+// tests. The image has height x width pixels, both at least 1, and so have the boxes. The functions
+// only choose; cutting and scaling are done elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,9 @@
 #include "common/data/example_random.hpp"
 
 namespace examples {
+
+// The part of the shorter side that a network usually sees of a test image, as 224 pixels of 256.
+inline constexpr double kCentralShare = 7.0 / 8;
 
 // A box with a random area, `smallest_area` to 1 of the image's, a random ratio of width to height,
 // 3/4 to 4/3 (uniform on the logarithmic scale), and a random place (Szegedy et al. 2015,
@@ -32,7 +35,7 @@ Box shifted_crop(int64_t height, int64_t width, ExampleRandom& random, double mo
 
 // The central square whose side is `share` of the image's shorter side, at least one pixel. Throws
 // std::invalid_argument unless 0 < share <= 1.
-Box centre_crop(int64_t height, int64_t width, double share = 0.875);
+Box centre_crop(int64_t height, int64_t width, double share = kCentralShare);
 
 // The central square of side x side pixels; it reaches beyond an image that is smaller.
 Box centred(int64_t height, int64_t width, int64_t side);

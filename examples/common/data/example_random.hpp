@@ -9,7 +9,9 @@
 namespace examples {
 
 // SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"). The
-// numbers are the same on every machine and with every compiler.
+// numbers of next(), uniform(), below() and coin() are the same on every machine and with every
+// compiler; those of uniform(low, high) may differ in the last bit, because some processors
+// multiply and add in one step.
 class ExampleRandom {
  public:
   ExampleRandom(uint64_t seed, uint64_t epoch, uint64_t example)

@@ -11,22 +11,20 @@
 #include <stdexcept>
 #include <vector>
 
+#include "common/data/file_error.hpp"
+
 namespace examples {
 namespace {
 
 constexpr int64_t kMaxElements = int64_t{1} << 31;  // a larger size is a damaged header
 constexpr int64_t kChunk = 1 << 20;                 // bytes per read
 
-[[noreturn]] void fail(const std::filesystem::path& file, const std::string& what) {
-  throw std::runtime_error(fmt::format("{}: {}", file.string(), what));
-}
-
 // A file opened with zlib, which reads uncompressed files as they are.
 class Reader {
  public:
   explicit Reader(const std::filesystem::path& file)
       : file_(file), handle_(gzopen(file.c_str(), "rb"), gzclose) {
-    if (handle_ == nullptr) fail(file_, "cannot be opened; check that it exists and is readable");
+    if (handle_ == nullptr) fail_file(file_, kCannotBeOpened);
   }
 
   // Up to `count` bytes into `out`; the number read, less than `count` only at the file's end.
@@ -38,7 +36,7 @@ class Reader {
       if (got < 0) {
         int code = Z_OK;
         const char* reason = gzerror(handle_.get(), &code);
-        fail(file_, fmt::format("is damaged ({}); fetch the file again", reason));
+        fail_file(file_, fmt::format("is damaged ({}); fetch the file again", reason));
       }
       if (got == 0) break;
       done += got;
@@ -58,20 +56,22 @@ int64_t big_endian_32(const uint8_t* b) {
 std::vector<int64_t> read_header(Reader& reader, const std::filesystem::path& file, int dims) {
   uint8_t magic[4] = {};
   const int64_t got = reader.read(magic, 4);
-  if (got < 4) fail(file, fmt::format("is truncated: an IDX header needs 4 bytes, got {}", got));
+  if (got < 4)
+    fail_file(file, fmt::format("is truncated: an IDX header needs 4 bytes, got {}", got));
   if (magic[0] != 0 || magic[1] != 0 || magic[2] != 8 || magic[3] != dims) {
-    fail(file, fmt::format("must start with the IDX magic number 0x0000{:02x}{:02x}, got "
-                           "0x{:02x}{:02x}{:02x}{:02x}; is it the right file?",
-                           8, dims, magic[0], magic[1], magic[2], magic[3]));
+    fail_file(file, fmt::format("must start with the IDX magic number 0x0000{:02x}{:02x}, got "
+                                "0x{:02x}{:02x}{:02x}{:02x}; is it the right file?",
+                                8, dims, magic[0], magic[1], magic[2], magic[3]));
   }
   std::vector<int64_t> sizes;
   int64_t elements = 1;
   for (int d = 0; d < dims; ++d) {
     uint8_t size[4] = {};
-    if (reader.read(size, 4) < 4) fail(file, "is truncated inside its header; fetch it again");
+    if (reader.read(size, 4) < 4) fail_file(file, "is truncated inside its header; fetch it again");
     sizes.push_back(big_endian_32(size));
     elements = sizes.back() > kMaxElements ? kMaxElements : elements * sizes.back();
-    if (elements >= kMaxElements) fail(file, "announces more than 2^31 elements; fetch it again");
+    if (elements >= kMaxElements)
+      fail_file(file, "announces more than 2^31 elements; fetch it again");
   }
   return sizes;
 }
@@ -100,15 +100,17 @@ at::Tensor read_idx(const std::filesystem::path& file, int dims) {
   at::Tensor elements = at::empty(sizes, at::kByte);
   const int64_t got = reader.read(elements.data_ptr<uint8_t>(), elements.numel());
   if (got < elements.numel()) {
-    fail(file,
-         fmt::format("is truncated: its header announces {} bytes of data, got {}; fetch it again",
-                     elements.numel(), got));
+    fail_file(
+        file,
+        fmt::format("is truncated: its header announces {} bytes of data, got {}; fetch it again",
+                    elements.numel(), got));
   }
   uint8_t extra = 0;
   if (reader.read(&extra, 1) != 0) {
-    fail(file, fmt::format("is longer than the {} bytes of data its header announces; is it the "
-                           "right file?",
-                           elements.numel()));
+    fail_file(file,
+              fmt::format("is longer than the {} bytes of data its header announces; is it the "
+                          "right file?",
+                          elements.numel()));
   }
   return elements;
 }

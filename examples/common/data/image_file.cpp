@@ -7,13 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <cstdio>
 #include <cstring>
-#include <memory>
 #include <stdexcept>
-#include <system_error>
 #include <utility>
 
+#include "common/data/file_bytes.hpp"
+#include "common/data/file_error.hpp"
 #include "common/data/jpeg.hpp"
 #include "common/data/png.hpp"
 #include "common/data/resize.hpp"
@@ -23,32 +22,6 @@ namespace {
 
 constexpr std::array<uint8_t, 3> kJpegStart = {0xFF, 0xD8, 0xFF};
 constexpr std::array<uint8_t, 8> kPngStart = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
-
-[[noreturn]] void fail_image(const std::string& name, const std::string& what) {
-  throw std::runtime_error(fmt::format("{}: {}", name, what));
-}
-
-std::vector<uint8_t> bytes_of_image(const std::filesystem::path& file) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(file, error);
-  if (error) {
-    fail_image(file.string(),
-               fmt::format("cannot be read ({}); check that it is an image file", error.message()));
-  }
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(file.c_str(), "rb"),
-                                                               std::fclose);
-  if (stream == nullptr) {
-    fail_image(file.string(), "cannot be opened; check that it exists and is readable");
-  }
-  std::setvbuf(stream.get(), nullptr, _IONBF, 0);  // one read into the result, not many small ones
-  std::vector<uint8_t> bytes(size);
-  if (std::fread(bytes.data(), 1, bytes.size(), stream.get()) != bytes.size()) {
-    fail_image(file.string(),
-               "could be read in part only; check the disk, and that no other "
-               "program writes the file");
-  }
-  return bytes;
-}
 
 template <size_t kSize>
 bool starts_with(const std::vector<uint8_t>& bytes, const std::array<uint8_t, kSize>& start) {
@@ -99,25 +72,47 @@ at::Tensor oriented(const at::Tensor& stored, int orientation) {
   return result;
 }
 
+struct ImageHeader {
+  bool is_jpeg = false;
+  int orientation = 1;  // EXIF's
+  ImageSize size;
+};
+
+ImageHeader header_of_image(const std::string& name, const std::vector<uint8_t>& bytes) {
+  if (starts_with(bytes, kJpegStart)) {
+    const JpegHeader header = read_jpeg_header(name, bytes);
+    const bool swap = swaps_sides(header.orientation);
+    return {true,
+            header.orientation,
+            {swap ? header.width : header.height, swap ? header.height : header.width}};
+  }
+  if (starts_with(bytes, kPngStart)) {
+    const PngHeader header = read_png_header(name, bytes);
+    return {false, 1, {header.height, header.width}};
+  }
+  fail_file(name, bytes.empty() ? "is empty; an image is a JPEG or PNG file"
+                                : "is neither a JPEG nor a PNG file, whatever its name says; "
+                                  "convert it or remove it");
+}
+
 }  // namespace
 
-EncodedImage::EncodedImage(const std::filesystem::path& file)
-    : name_(file.string()), bytes_(bytes_of_image(file)) {
-  if (starts_with(bytes_, kJpegStart)) {
-    is_jpeg_ = true;
-    const JpegHeader header = read_jpeg_header(name_, bytes_);
-    orientation_ = header.orientation;
-    height_ = swaps_sides(orientation_) ? header.width : header.height;
-    width_ = swaps_sides(orientation_) ? header.height : header.width;
-  } else if (starts_with(bytes_, kPngStart)) {
-    const PngHeader header = read_png_header(name_, bytes_);
-    height_ = header.height;
-    width_ = header.width;
-  } else {
-    fail_image(name_, bytes_.empty() ? "is empty; an image is a JPEG or PNG file"
-                                     : "is neither a JPEG nor a PNG file, whatever its name says; "
-                                       "convert it or remove it");
+ImageSize image_size(const std::filesystem::path& file) {
+  constexpr int64_t kFirstBytes = 1 << 16;
+  try {
+    return header_of_image(file.string(), first_file_bytes(file, kFirstBytes)).size;
+  } catch (const std::runtime_error&) {  // a header that is longer, or a file that is no image
+    return header_of_image(file.string(), file_bytes(file)).size;
   }
+}
+
+EncodedImage::EncodedImage(const std::filesystem::path& file)
+    : name_(file.string()), bytes_(file_bytes(file)) {
+  const ImageHeader header = header_of_image(name_, bytes_);
+  is_jpeg_ = header.is_jpeg;
+  orientation_ = header.orientation;
+  height_ = header.size.height;
+  width_ = header.size.width;
 }
 
 at::Tensor EncodedImage::read(const Box& box, int64_t height, int64_t width) const {
@@ -148,7 +143,7 @@ at::Tensor EncodedImage::read_stored(const Box& box, int64_t height, int64_t wid
   }
   const Box part = {top, left, bottom - top, right - left};
   at::Tensor pixels;
-  RealBox place = {0, 0, static_cast<double>(part.height), static_cast<double>(part.width)};
+  RealBox place = real_box({0, 0, part.height, part.width});
   if (is_jpeg_) {
     const JpegPart decoded = read_jpeg(name_, bytes_, part, is_whole ? height : part.height,
                                        is_whole ? width : part.width);
@@ -160,8 +155,7 @@ at::Tensor EncodedImage::read_stored(const Box& box, int64_t height, int64_t wid
                  .narrow(1, part.left, part.width);
   }
   if (!is_whole) {
-    place = {static_cast<double>(box.top - top), static_cast<double>(box.left - left),
-             static_cast<double>(height), static_cast<double>(width)};
+    place = real_box({box.top - top, box.left - left, height, width});
   }
   return resized(pixels, place, height, width);
 }

@@ -5,11 +5,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <iterator>
+#include <set>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 
+#include "common/data/file_error.hpp"
 #include "common/data/image_file.hpp"
 
 namespace examples {
@@ -17,31 +18,57 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> folders_in(const fs::path& folder) {
+// What a folder holds and is not hidden, in the order of the names.
+std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
+  std::vector<fs::directory_entry> entries;
   std::error_code error;
-  fs::directory_iterator entries(folder, error);
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (it->path().filename().native()[0] != '.') entries.push_back(*it);
+  }
   if (error) {
-    throw std::runtime_error(fmt::format("{}: cannot be read as a folder of images ({})",
-                                         folder.string(), error.message()));
+    fail_file(folder, fmt::format("cannot be read as a folder of images ({}); check its name and "
+                                  "its permissions",
+                                  error.message()));
   }
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+bool is_folder(const fs::directory_entry& entry) {
+  std::error_code ignored;  // of a link that leads nowhere, for instance
+  return entry.is_directory(ignored);
+}
+
+std::vector<std::string> folders_in(const fs::path& folder) {
   std::vector<std::string> names;
-  for (const fs::directory_entry& entry : entries) {
-    const std::string name = entry.path().filename().string();
-    if (entry.is_directory() && name[0] != '.') names.push_back(name);
+  for (const fs::directory_entry& entry : entries_of(folder)) {
+    if (is_folder(entry)) names.push_back(entry.path().filename().string());
   }
-  std::sort(names.begin(), names.end());
   return names;
+}
+
+// Appends the images below `folder`. `visited`: the real paths of the folders that were read
+// before; each is read once, because links may lead back to a folder above them.
+void add_images_below(const fs::path& folder, std::set<fs::path>& visited,
+                      std::vector<fs::path>& files) {
+  std::error_code error;
+  const fs::path real = fs::canonical(folder, error);
+  if (!error && !visited.insert(real).second) return;
+  for (const fs::directory_entry& entry : entries_of(folder)) {
+    if (is_folder(entry)) {
+      add_images_below(entry.path(), visited, files);
+    } else if (is_image_name(entry.path()) && entry.is_regular_file(error)) {
+      files.push_back(entry.path());
+    }
+  }
 }
 
 }  // namespace
 
 std::vector<fs::path> image_files(const fs::path& folder) {
   std::vector<fs::path> files;
-  const auto options = fs::directory_options::skip_permission_denied |
-                       fs::directory_options::follow_directory_symlink;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder, options)) {
-    if (entry.is_regular_file() && is_image_name(entry.path())) files.push_back(entry.path());
-  }
+  std::set<fs::path> visited;
+  add_images_below(folder, visited, files);
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -56,12 +83,13 @@ ImageFolder::ImageFolder(const fs::path& folder, std::vector<std::string> known)
   }
   classes = known.empty() ? found : std::move(known);
   std::vector<std::string> unknown;
-  std::set_difference(found.begin(), found.end(), classes.begin(), classes.end(),
-                      std::back_inserter(unknown));
+  for (const std::string& name : found) {
+    if (std::find(classes.begin(), classes.end(), name) == classes.end()) unknown.push_back(name);
+  }
   if (!unknown.empty()) {
     throw std::runtime_error(
-        fmt::format("{}: has folders that are no classes of the training set: {}; the classes are "
-                    "{}",
+        fmt::format("{}: has folders that are no classes of the training set: {}; remove or rename "
+                    "them; the classes are {}",
                     folder.string(), fmt::join(unknown, ", "), fmt::join(classes, ", ")));
   }
   for (size_t i = 0; i < classes.size(); ++i) {
@@ -74,7 +102,8 @@ ImageFolder::ImageFolder(std::vector<fs::path> files) : files_(std::move(files))
 }
 
 void ImageFolder::add_class(const fs::path& folder, int64_t target) {
-  if (!fs::is_directory(folder)) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
     throw std::runtime_error(fmt::format(
         "{}: must be a folder with at least 1 JPEG or PNG file, because the training set has this "
         "class; add it",

@@ -32,6 +32,8 @@ class ImageFolder : public ImageData {
 };
 
 // The JPEG and PNG files below `folder`, by their names' endings, in the order of their paths.
+// Links are followed, each folder is read once, and files and folders whose names begin with a dot
+// are left out. Throws std::runtime_error naming the folder that cannot be read.
 std::vector<std::filesystem::path> image_files(const std::filesystem::path& folder);
 
 }  // namespace examples

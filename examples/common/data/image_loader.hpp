@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -37,7 +38,8 @@ struct LoaderSettings {
 // called by several threads at once.
 class ImageLoader {
  public:
-  // `data` must outlive the loader.
+  // `data` must outlive the loader. Throws std::invalid_argument for settings or a side out of
+  // range, and std::runtime_error if no thread can be started; fewer than `workers` are enough.
   ImageLoader(const ImageData& data, const ImageTransform& transform,
               const LoaderSettings& settings);
   ~ImageLoader();
@@ -51,7 +53,9 @@ class ImageLoader {
 
   // Waits for the next batch and returns it; nothing after the last one. An image that cannot be
   // read is left out: it is named once on stderr and counted; a batch of which none can be read is
-  // empty. Throws std::runtime_error for such an image if settings.strict.
+  // empty. Throws std::runtime_error for such an image if settings.strict. All other exceptions of
+  // the reading threads, such as those for too little memory, are thrown here: they end the epoch,
+  // and each further call throws them again until start().
   std::optional<ImageBatch> next();
 
   // The number of different images that could not be read so far.
@@ -68,6 +72,7 @@ class ImageLoader {
   };
 
   void work();
+  std::shared_ptr<Batch> batch_of(int64_t image);
   void read_one(Batch& batch, int64_t place, int64_t epoch) const;
   ImageBatch checked(const Batch& batch);
 
@@ -82,7 +87,9 @@ class ImageLoader {
   int64_t epoch_ = 0;
   int64_t next_image_ = 0;  // place in rows_ of the image that a thread takes next
   int64_t next_batch_ = 0;  // that next() returns
+  int64_t starts_ = 0;      // calls of start()
   bool stopping_ = false;
+  std::exception_ptr failure_;  // of a thread since start(), but for unreadable images
 
   std::set<int64_t> unreadable_;  // rows
   double waited_ = 0;

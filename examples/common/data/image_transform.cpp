@@ -11,14 +11,13 @@ namespace examples {
 namespace {
 
 constexpr int64_t kPadding = 4;
-constexpr double kCentreShare = 0.875;  // 224 of 256
 
 Box chosen_box(const ImageTransform& t, int64_t height, int64_t width, ExampleRandom& random) {
   switch (t.crop) {
     case Crop::kCentred:
       return centred(height, width, t.side);
     case Crop::kCentreShare:
-      return centre_crop(height, width, kCentreShare);
+      return centre_crop(height, width, kCentralShare);
     case Crop::kWhole:
       return {0, 0, height, width};
     case Crop::kShifted:

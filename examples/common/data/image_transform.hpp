@@ -29,7 +29,9 @@ struct ImageTransform {
   uint64_t seed = 1;  // of all random choices
 
   // Writes the image number `index` as uint8 [side, side, channels] to `out`. What is random
-  // follows from seed, epoch and index. Throws what data.read() throws.
+  // follows from seed, epoch and index. Throws std::runtime_error naming the image if it cannot be
+  // read, std::invalid_argument for settings out of range, and std::bad_alloc or c10::Error if
+  // memory runs out.
   void apply(const ImageData& data, int64_t index, int64_t epoch, uint8_t* out) const;
 };
 

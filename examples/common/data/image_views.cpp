@@ -75,7 +75,9 @@ std::shared_ptr<const ImageData> with_channels(std::shared_ptr<const ImageData> 
                                                int64_t channels) {
   if (data->channels() == channels) return data;
   if (channels != 1 && channels != 3) {
-    throw std::invalid_argument(fmt::format("channels must be 1 or 3, got {}", channels));
+    throw std::invalid_argument(fmt::format(
+        "channels must be 1 or 3, got {}; give 1 for grey levels or 3 for red, green and blue",
+        channels));
   }
   return std::make_shared<ConvertedImages>(std::move(data), channels);
 }

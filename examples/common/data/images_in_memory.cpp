@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 #include <torch/torch.h>
 
+#include <cctype>
 #include <stdexcept>
 #include <utility>
 
@@ -19,6 +20,16 @@ const std::vector<std::string> kClothes = {"T-shirt/top", "Trouser",   "Pullover
                                            "Coat",        "Sandal",    "Shirt",    "Sneaker",
                                            "Bag",         "Ankle boot"};
 const std::vector<std::string> kDigits = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+
+// Only the last two names of the path count: "/data/FashionMNIST/raw", but not the name of a
+// project that all data of a user lie in.
+bool is_of_fashion(const std::filesystem::path& folder) {
+  std::filesystem::path path = std::filesystem::absolute(folder / "").lexically_normal();
+  path = path.parent_path();  // without the slash at the end
+  std::string names = (path.parent_path().filename() / path.filename()).string();
+  for (char& c : names) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return names.find("fashion") != std::string::npos;
+}
 
 }  // namespace
 
@@ -53,9 +64,7 @@ std::string ImagesInMemory::name(int64_t index) const {
 torch::Tensor ImagesInMemory::read(int64_t index, const ChooseBox& choose, int64_t side) const {
   const torch::Tensor image = pixels_[index];
   const Box box = choose(image.size(0), image.size(1));
-  const RealBox place = {static_cast<double>(box.top), static_cast<double>(box.left),
-                         static_cast<double>(box.height), static_cast<double>(box.width)};
-  return resized(image, place, side, side);
+  return resized(image, real_box(box), side, side);
 }
 
 std::unique_ptr<ImagesInMemory> load_mnist(const std::filesystem::path& folder, bool train) {
@@ -63,9 +72,8 @@ std::unique_ptr<ImagesInMemory> load_mnist(const std::filesystem::path& folder, 
   const std::filesystem::path images = find_idx(folder, prefix + "-images-idx3-ubyte");
   const torch::Tensor pixels = read_idx(images, 3).unsqueeze(3);
   const torch::Tensor labels = read_idx(find_idx(folder, prefix + "-labels-idx1-ubyte"), 1);
-  const bool clothes = folder.string().find("fashion") != std::string::npos;
-  return std::make_unique<ImagesInMemory>(pixels, labels, clothes ? kClothes : kDigits,
-                                          images.string());
+  return std::make_unique<ImagesInMemory>(
+      pixels, labels, is_of_fashion(folder) ? kClothes : kDigits, images.string());
 }
 
 std::unique_ptr<ImagesInMemory> load_cifar_images(const std::filesystem::path& folder, bool train) {

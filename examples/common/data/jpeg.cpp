@@ -14,15 +14,17 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <stdexcept>
 
 #include "common/data/exif.hpp"
+#include "common/data/file_error.hpp"
+#include "common/data/image_limits.hpp"
 
 namespace examples {
 namespace {
 
-constexpr int64_t kMaxJpegSide = 1 << 15;
-constexpr int64_t kMaxJpegPixels = int64_t{1} << 26;
+// A small file can have any number of scans, each of which takes as long as the whole image. Real
+// progressive files have about ten.
+constexpr int kMaxJpegScans = 500;
 // Scales, in eighths, that are faster than full size: they alone have vectorised transforms.
 constexpr std::array<int, 3> kJpegScales = {1, 2, 4};
 // Columns decoded on each side of the wanted ones, because the interpolation of a colour that is
@@ -36,6 +38,7 @@ constexpr unsigned kMaxMarker = 0xFFFF;
 struct Decoder {
   jpeg_decompress_struct jpeg;  // first, so that its address is the decoder's
   jpeg_error_mgr errors;
+  jpeg_progress_mgr progress;
   std::jmp_buf jump;
   char message[JMSG_LENGTH_MAX];
   bool is_damaged;  // the message is a warning of libjpeg, which would go on with grey pixels
@@ -60,6 +63,15 @@ void on_jpeg_message(j_common_ptr jpeg, int level) {
 
 void no_jpeg_output(j_common_ptr) {}
 
+void limit_jpeg_scans(j_common_ptr jpeg) {
+  auto* decoder = reinterpret_cast<Decoder*>(jpeg);
+  if (decoder->jpeg.input_scan_number <= kMaxJpegScans) return;
+  std::snprintf(decoder->message, sizeof decoder->message,
+                "an image must have at most %d scans; store it again or remove it", kMaxJpegScans);
+  decoder->is_damaged = false;
+  std::longjmp(decoder->jump, 1);
+}
+
 bool begin_jpeg(Decoder* d, const uint8_t* bytes, size_t size, bool with_exif) {
   d->jpeg.err = jpeg_std_error(&d->errors);
   d->errors.error_exit = on_jpeg_error;
@@ -67,6 +79,8 @@ bool begin_jpeg(Decoder* d, const uint8_t* bytes, size_t size, bool with_exif) {
   d->errors.output_message = no_jpeg_output;
   if (setjmp(d->jump) != 0) return false;
   jpeg_create_decompress(&d->jpeg);
+  d->progress.progress_monitor = limit_jpeg_scans;
+  d->jpeg.progress = &d->progress;
   jpeg_mem_src(&d->jpeg, bytes, size);
   if (with_exif) jpeg_save_markers(&d->jpeg, JPEG_APP0 + 1, kMaxMarker);
   jpeg_read_header(&d->jpeg, TRUE);
@@ -101,7 +115,7 @@ class OpenJpeg {
     const bool is_good = begin_jpeg(&decoder_, bytes.data(), bytes.size(), with_exif);
     try {
       check(is_good);
-      check_size();
+      check_image_size(name_, decoder_.jpeg.image_height, decoder_.jpeg.image_width);
     } catch (...) {
       jpeg_destroy_decompress(&decoder_.jpeg);
       throw;
@@ -124,19 +138,8 @@ class OpenJpeg {
  private:
   void check(bool is_good) const {
     if (is_good) return;
-    throw std::runtime_error(fmt::format("{}: {}: {}", name_,
-                                         decoder_.is_damaged ? "is damaged" : "cannot be decoded",
-                                         decoder_.message));
-  }
-
-  void check_size() const {
-    const int64_t height = decoder_.jpeg.image_height, width = decoder_.jpeg.image_width;
-    if (height > kMaxJpegSide || width > kMaxJpegSide || height * width > kMaxJpegPixels) {
-      throw std::runtime_error(
-          fmt::format("{}: has {} x {} pixels; at most 2^26 in all and 32768 in a row or column "
-                      "are read",
-                      name_, width, height));
-    }
+    const char* what = decoder_.is_damaged ? "is damaged" : "cannot be decoded";
+    fail_file(name_, fmt::format("{}: {}", what, decoder_.message));
   }
 
   const std::string& name_;

@@ -30,8 +30,8 @@ struct JpegPart {
 };
 
 // The functions below throw std::runtime_error for what is no JPEG image that libjpeg-turbo can
-// decode, is damaged, or has more than 2^26 pixels or 32768 in a row or column. `name` is the name
-// of the file that the message begins with.
+// decode, is damaged, has more than 500 scans, or is too large (image_limits.hpp). `name` is the
+// name of the file that the message begins with.
 JpegHeader read_jpeg_header(const std::string& name, const std::vector<uint8_t>& bytes);
 
 // The part of the stored image that `box` covers, at the smallest scale that keeps at least

@@ -6,12 +6,11 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <string_view>
 #include <vector>
 
 #include "common/data/parallel_for.hpp"
+#include "common/progress.hpp"
 
 namespace examples {
 namespace {
@@ -64,16 +63,14 @@ FileState file_state(const std::filesystem::path& file) {
 Json packed_content(const ImageFolder& data, int64_t shorter_side, int threads) {
   const std::vector<std::filesystem::path>& files = data.files();
   std::vector<FileState> states(files.size());
+  CountProgress progress("Looking at the files", data.size(), "files");
   parallel_for(
       data.size(), threads,
       [&](int64_t i) {
         states[static_cast<size_t>(i)] = file_state(files[static_cast<size_t>(i)]);
       },
-      std::chrono::seconds(10),
-      [&](int64_t done) {
-        fmt::print("Packed images: looked at {} of {} files\n", done, data.size());
-        std::fflush(stdout);
-      });
+      kReportInterval, [&](int64_t done) { progress.show(static_cast<double>(done)); });
+  progress.end();
   const size_t folder = common_folder(files).size();
   ContentHash classes, names, file_states;
   for (const std::string& name : data.classes) classes.add(name);

@@ -42,8 +42,9 @@ static_assert(sizeof(PackedHead) == 64 && std::is_trivially_copyable_v<PackedHea
 struct PackedEntry {
   uint64_t offset = 0;  // of the pixels, in bytes from the start of the file
   uint64_t target = 0;
-  uint32_t height = 0, width = 0;  // 0: the image could not be read
+  uint32_t height = 0, width = 0;  // at most kMaxImageSide; 0: the image could not be read
 
+  // Only for a height and width in that range.
   uint64_t bytes() const { return uint64_t{height} * width * 3; }
 };
 static_assert(sizeof(PackedEntry) == 24 && std::is_trivially_copyable_v<PackedEntry>);

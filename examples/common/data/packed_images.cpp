@@ -17,15 +17,13 @@
 #include <tuple>
 #include <utility>
 
+#include "common/data/file_error.hpp"
+#include "common/data/image_limits.hpp"
 #include "common/data/packed_writer.hpp"
 #include "common/data/resize.hpp"
 
 namespace examples {
 namespace {
-
-[[noreturn]] void fail_opening(const std::filesystem::path& file, const std::string& what) {
-  throw std::runtime_error(fmt::format("{}: {}", file.string(), what));
-}
 
 struct Descriptor {
   explicit Descriptor(int descriptor) : number(descriptor) {}
@@ -42,22 +40,22 @@ std::pair<std::shared_ptr<const uint8_t>, uint64_t> mapped(const std::filesystem
   const Descriptor opened(open(file.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status = {};
   if (opened.number < 0 || fstat(opened.number, &status) != 0) {
-    fail_opening(file, fmt::format("cannot be opened: {}; check that it is a readable file",
-                                   std::generic_category().message(errno)));
+    fail_file(file, fmt::format("cannot be opened: {}; check that it is a readable file",
+                                std::generic_category().message(errno)));
   }
   std::array<char, kPackedMagic.size()> magic = {};
   if (!S_ISREG(status.st_mode) ||
       pread(opened.number, magic.data(), magic.size(), 0) != static_cast<ssize_t>(magic.size()) ||
       magic != kPackedMagic) {
-    fail_opening(file,
-                 "is no file of packed images and is not overwritten; remove it, or give "
-                 "another name");
+    fail_file(file,
+              "is no file of packed images and is not overwritten; remove it, or give "
+              "another name");
   }
   const auto bytes = static_cast<size_t>(status.st_size);
   void* map = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, opened.number, 0);
   if (map == MAP_FAILED) {
-    fail_opening(file, fmt::format("cannot be mapped into memory: {}; go on without packed images",
-                                   std::generic_category().message(errno)));
+    fail_file(file, fmt::format("cannot be mapped into memory: {}; go on without packed images",
+                                std::generic_category().message(errno)));
   }
   const auto unmap = [bytes](const uint8_t* begin) { munmap(const_cast<uint8_t*>(begin), bytes); };
   return {std::shared_ptr<const uint8_t>(static_cast<const uint8_t*>(map), unmap), bytes};
@@ -74,11 +72,6 @@ void read_soon(const uint8_t* begin, int64_t bytes) {
 bool lies_in(const Box& box, int64_t height, int64_t width) {
   return box.top >= 0 && box.left >= 0 && box.height >= 1 && box.width >= 1 &&
          box.top + box.height <= height && box.left + box.width <= width;
-}
-
-RealBox real_box(const Box& box) {
-  return {static_cast<double>(box.top), static_cast<double>(box.left),
-          static_cast<double>(box.height), static_cast<double>(box.width)};
 }
 
 }  // namespace
@@ -133,6 +126,8 @@ void PackedImages::read_description(const PackedHead& head, const Json& content)
     }
   } catch (const Json::exception&) {
     throw StalePackedImages("its description is damaged");
+  } catch (const std::logic_error&) {  // of std::stoll
+    throw StalePackedImages("its description is damaged");
   }
 }
 
@@ -144,9 +139,9 @@ void PackedImages::read_index(const PackedHead& head) {
   for (size_t i = 0; good && i < entries_.size(); ++i) {
     const PackedEntry& entry = entries_[i];
     const bool is_image = errors_.count(static_cast<int64_t>(i)) == 0;
-    good = is_image == (entry.height > 0 && entry.width > 0) &&
-           entry.offset >= sizeof(PackedHead) && entry.offset <= head.description &&
-           entry.bytes() <= head.description - entry.offset &&
+    good = is_image == (entry.height > 0 && entry.width > 0) && entry.height <= kMaxImageSide &&
+           entry.width <= kMaxImageSide && entry.offset >= sizeof(PackedHead) &&
+           entry.offset <= head.description && entry.bytes() <= head.description - entry.offset &&
            entry.target == static_cast<uint64_t>(targets[i]);
   }
   if (!good) throw StalePackedImages("its index does not fit the folder");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/data/packed_writer.hpp"
 
+#include <c10/util/Exception.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
@@ -8,13 +9,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <map>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -30,8 +30,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::milliseconds kReportInterval{5000};
-
 // Apart from the errors of images, which do not end the packing.
 class WriteError : public std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -39,6 +37,13 @@ class WriteError : public std::runtime_error {
 
 [[noreturn]] void fail_writing(const fs::path& file, const std::string& what) {
   throw WriteError(fmt::format("{}: cannot be written: {}", file.string(), what));
+}
+
+// Ends the packing if memory runs out: the file must not say for ever that such an image cannot be
+// read.
+[[noreturn]] void fail_packing(const std::string& image, const std::string& reason) {
+  throw WriteError(fmt::format(
+      "{}: cannot be packed: {}; use fewer threads, reduce the image or remove it", image, reason));
 }
 
 // NAME.part, which several threads may write. Without commit() the destructor removes it.
@@ -126,28 +131,30 @@ class Packing {
   void write_rest(const PartFile& file, uint64_t end, const Json& content) const;
 
  private:
-  // Calls work(i, image) for each image; a std::runtime_error makes it an unreadable one. Reports
-  // what is done under the name `verb`.
+  // Calls work(file, entry) for each image; a std::runtime_error makes it an unreadable one. Shows
+  // the progress under the name `label`.
   template <class Work>
-  void for_each_image(int threads, const char* verb, const Work& work);
+  void for_each_image(int threads, const char* label, const Work& work);
 
   const ImageFolder& data_;
   const int64_t shorter_side_;
   std::vector<PackedEntry> entries_;  // of each image
-  std::atomic<uint64_t> written_{0};  // bytes of pixels
   std::mutex mutex_;
   std::map<int64_t, std::string> errors_;  // guarded by mutex_
 };
 
 template <class Work>
-void Packing::for_each_image(int threads, const char* verb, const Work& work) {
-  const auto begin = std::chrono::steady_clock::now();
+void Packing::for_each_image(int threads, const char* label, const Work& work) {
   const auto one = [&](int64_t i) {
     PackedEntry& entry = entries_[static_cast<size_t>(i)];
     try {
-      work(EncodedImage(data_.files()[static_cast<size_t>(i)]), entry);
+      work(data_.files()[static_cast<size_t>(i)], entry);
     } catch (const WriteError&) {
       throw;
+    } catch (const std::bad_alloc&) {
+      fail_packing(data_.name(i), "its pixels need more memory than there is");
+    } catch (const c10::Error& error) {  // of LibTorch, if it finds no memory
+      fail_packing(data_.name(i), error.what_without_backtrace());
     } catch (const std::runtime_error& error) {
       entry.height = entry.width = 0;
       std::string what = error.what();
@@ -157,27 +164,23 @@ void Packing::for_each_image(int threads, const char* verb, const Work& work) {
       errors_.emplace(i, what);
     }
   };
-  const auto report = [&](int64_t done) {
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    const double rate = static_cast<double>(done) / seconds.count();
-    fmt::print("Packed images: {} {} of {}, {:.0f} images/s, {:.2f} GB written, ETA {}\n", verb,
-               done, data_.size(), rate, static_cast<double>(written_.load()) / 1e9,
-               done > 0 ? duration(static_cast<double>(data_.size() - done) / rate) : "unknown");
-    std::fflush(stdout);
-  };
-  parallel_for(data_.size(), threads, one, kReportInterval, report);
+  CountProgress progress(label, data_.size(), "images");
+  parallel_for(data_.size(), threads, one, kReportInterval,
+               [&](int64_t done) { progress.show(static_cast<double>(done)); });
+  progress.end();
 }
 
 uint64_t Packing::measure(int threads) {
-  for_each_image(threads, "measured", [&](const EncodedImage& image, PackedEntry& entry) {
-    const int64_t shorter = std::min(image.height(), image.width());
+  for_each_image(threads, "Measuring the images", [&](const fs::path& file, PackedEntry& entry) {
+    const ImageSize size = image_size(file);
+    const int64_t shorter = std::min(size.height, size.width);
     const double scale =
         std::min(1.0, static_cast<double>(shorter_side_) / static_cast<double>(shorter));
     const auto reduced = [scale](int64_t length) {
       return static_cast<uint32_t>(std::lround(static_cast<double>(length) * scale));
     };
-    entry.height = reduced(image.height());
-    entry.width = reduced(image.width());
+    entry.height = reduced(size.height);
+    entry.width = reduced(size.width);
   });
   uint64_t end = sizeof(PackedHead);
   for (size_t i = 0; i < entries_.size(); ++i) {
@@ -189,12 +192,12 @@ uint64_t Packing::measure(int threads) {
 }
 
 void Packing::write_pixels(const PartFile& file, int threads) {
-  for_each_image(threads, "packed", [&](const EncodedImage& image, PackedEntry& entry) {
-    if (entry.height == 0) return;
+  for_each_image(threads, "Packing the images", [&](const fs::path& name, PackedEntry& entry) {
+    if (entry.height == 0) return;  // it could not be measured
+    const EncodedImage image(name);
     const at::Tensor pixels =
         image.read({0, 0, image.height(), image.width()}, entry.height, entry.width);
     file.write(pixels.const_data_ptr(), pixels.nbytes(), entry.offset);
-    written_ += pixels.nbytes();
   });
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -42,10 +43,18 @@ void parallel_for(int64_t count, int threads, const std::function<void(int64_t i
                   const std::function<void(int64_t done)>& report) {
   ParallelState state;
   state.running = std::clamp<int64_t>(count, 1, std::max(threads, 1));
+  int64_t missing = state.running;
   std::vector<std::thread> all;
-  for (int64_t i = state.running; i > 0; --i) {
-    all.emplace_back([&] { run_items(state, count, work); });
+  all.reserve(static_cast<size_t>(missing));
+  try {
+    for (; missing > 0; --missing) {
+      all.emplace_back([&] { run_items(state, count, work); });
+    }
+  } catch (const std::exception&) {
+    const std::lock_guard<std::mutex> lock(state.mutex);
+    state.running -= all.empty() ? missing - 1 : missing;
   }
+  if (all.empty()) run_items(state, count, work);
   {
     std::unique_lock<std::mutex> lock(state.mutex);
     while (!state.finished.wait_for(lock, interval, [&] { return state.running == 0; })) {

@@ -6,48 +6,33 @@
 #include <spng.h>
 
 #include <cstddef>
-#include <cstdio>
 #include <memory>
 #include <new>
-#include <stdexcept>
+
+#include "common/data/file_bytes.hpp"
+#include "common/data/file_error.hpp"
+#include "common/data/image_limits.hpp"
 
 namespace examples {
 namespace {
 
-constexpr uint32_t kMaxPngSide = 1 << 15;
-constexpr int64_t kMaxPngPixels = int64_t{1} << 26;  // 256 MB decoded
-constexpr size_t kMaxPngChunk = size_t{1} << 24;     // bytes of text or a colour profile
-
-[[noreturn]] void fail_png(const std::string& name, const std::string& what) {
-  throw std::runtime_error(fmt::format("{}: {}", name, what));
-}
+constexpr size_t kMaxPngChunk = size_t{1} << 24;  // bytes of text or a colour profile
 
 // A decoder with the errors as exceptions that begin with the file's name.
 class OpenPng {
  public:
-  explicit OpenPng(const std::string& name)
+  // `name` and `bytes` must outlive the decoder.
+  OpenPng(const std::string& name, const std::vector<uint8_t>& bytes)
       : name_(name), decoder_(spng_ctx_new(0), spng_ctx_free) {
     if (decoder_ == nullptr) throw std::bad_alloc();
-    check(spng_set_image_limits(decoder_.get(), kMaxPngSide, kMaxPngSide));
     check(spng_set_chunk_limits(decoder_.get(), kMaxPngChunk, 4 * kMaxPngChunk));
-  }
-
-  OpenPng(const std::string& name, const std::vector<uint8_t>& bytes) : OpenPng(name) {
     check(spng_set_png_buffer(decoder_.get(), bytes.data(), bytes.size()));
-  }
-
-  // `stream` must outlive the decoder.
-  OpenPng(const std::string& name, std::FILE* stream) : OpenPng(name) {
-    check(spng_set_png_file(decoder_.get(), stream));
   }
 
   spng_ihdr header() {
     spng_ihdr header = {};
     check(spng_get_ihdr(decoder_.get(), &header));
-    if (int64_t{header.height} * header.width > kMaxPngPixels) {
-      fail_png(name_, fmt::format("has {} x {} pixels, more than 2^26 in all", header.width,
-                                  header.height));
-    }
+    check_image_size(name_, header.height, header.width);
     return header;
   }
 
@@ -73,7 +58,7 @@ class OpenPng {
  private:
   void check(int code) const {
     if (code != 0) {
-      fail_png(name_, fmt::format("is not a whole PNG file ({})", spng_strerror(code)));
+      fail_file(name_, fmt::format("is not a whole PNG file ({})", spng_strerror(code)));
     }
   }
 
@@ -101,12 +86,8 @@ at::Tensor on_white(const at::Tensor& rgba) {
 
 at::Tensor read_png(const std::filesystem::path& file) {
   const std::string name = file.string();
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stream(std::fopen(file.c_str(), "rb"),
-                                                               std::fclose);
-  if (stream == nullptr) {
-    fail_png(name, "cannot be opened; check that it exists and is readable");
-  }
-  return OpenPng(name, stream.get()).pixels(SPNG_FMT_RGBA8, 4);
+  const std::vector<uint8_t> bytes = file_bytes(file);
+  return OpenPng(name, bytes).pixels(SPNG_FMT_RGBA8, 4);
 }
 
 PngHeader read_png_header(const std::string& name, const std::vector<uint8_t>& bytes) {

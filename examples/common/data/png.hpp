@@ -15,7 +15,7 @@ namespace examples {
 
 // The pixels of a PNG file of any colour type and depth as a uint8 tensor [height, width, 4] of
 // red, green, blue and opacity (0 is transparent). Throws std::runtime_error naming the file and
-// the reason if it cannot be read, is damaged, or has more than 2^26 pixels.
+// the reason if it cannot be read, is damaged, or is too large (file_bytes.hpp, image_limits.hpp).
 at::Tensor read_png(const std::filesystem::path& file);
 
 struct PngHeader {

@@ -17,12 +17,14 @@ void require_augmentable(const ImageView& image, const RandAugmentSettings& sett
         image.height, image.width, image.channels));
   }
   if (settings.magnitude < 0 || settings.magnitude > kStrongestMagnitude) {
-    throw std::invalid_argument(fmt::format("the magnitude of RandAugment must be 0 to {}, not {}",
-                                            kStrongestMagnitude, settings.magnitude));
+    throw std::invalid_argument(
+        fmt::format("the magnitude of RandAugment must be 0 to {}, not {}; 9 is usual",
+                    kStrongestMagnitude, settings.magnitude));
   }
   if (settings.operations < 0) {
-    throw std::invalid_argument(fmt::format(
-        "the number of RandAugment's operations must be 0 or more, not {}", settings.operations));
+    throw std::invalid_argument(
+        fmt::format("the number of RandAugment's operations must be 0 or more, not {}; 2 is usual",
+                    settings.operations));
   }
 }
 

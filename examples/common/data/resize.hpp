@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "common/data/box.hpp"
+
 namespace examples {
 
 // A rectangle of an image whose edges may lie within pixels. Pixel [y, x] covers y to y + 1 and x
@@ -13,6 +15,11 @@ namespace examples {
 struct RealBox {
   double top = 0, left = 0, height = 1, width = 1;
 };
+
+inline RealBox real_box(const Box& box) {
+  return {static_cast<double>(box.top), static_cast<double>(box.left),
+          static_cast<double>(box.height), static_cast<double>(box.width)};
+}
 
 // The box of the image resized to [height, width, c]. Each result is the mean of the pixels around
 // its place with weights that fall linearly to 0 at the distance of one pixel of the result, or of

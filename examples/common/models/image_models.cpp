@@ -50,8 +50,7 @@ ImageModelMaker small_resnet_maker(SmallResNetNorm norm) {
 }
 
 std::shared_ptr<ImageModel> preresnet110(const ImageSizes& sizes) {
-  return make_pre_resnet(
-      {SmallResNetNorm::kBatchNorm, /*blocks=*/18, sizes.channels, sizes.classes});
+  return make_pre_resnet(/*blocks=*/18, sizes.channels, sizes.classes);
 }
 
 std::shared_ptr<ImageModel> lenet(const ImageSizes& sizes) {

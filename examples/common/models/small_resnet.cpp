@@ -2,7 +2,6 @@
 #include "common/models/small_resnet.hpp"
 
 #include <array>
-#include <stdexcept>
 
 #include "common/models/filter_response_norm.hpp"
 
@@ -121,11 +120,11 @@ struct SmallResNet : ImageModel {
 };
 
 struct PreResNet : ImageModel {
-  explicit PreResNet(const SmallResNetOptions& o)
-      : conv(register_module("conv", same_convolution(o.channels, kStageChannels.front(), 3))),
-        blocks(register_module("blocks", small_blocks<PreActivationBlock>(o.blocks))),
+  PreResNet(int64_t blocks_of_stage, int64_t channels, int64_t classes)
+      : conv(register_module("conv", same_convolution(channels, kStageChannels.front(), 3))),
+        blocks(register_module("blocks", small_blocks<PreActivationBlock>(blocks_of_stage))),
         norm(register_module("norm", torch::nn::BatchNorm2d(kStageChannels.back()))),
-        fc(register_module("fc", torch::nn::Linear(kStageChannels.back(), o.classes))) {
+        fc(register_module("fc", torch::nn::Linear(kStageChannels.back(), classes))) {
     init_convolutions(*this);
   }
 
@@ -149,13 +148,8 @@ std::shared_ptr<ImageModel> make_small_resnet(const SmallResNetOptions& options)
   return std::make_shared<SmallResNet<BatchNormReluParts>>(options);
 }
 
-std::shared_ptr<ImageModel> make_pre_resnet(const SmallResNetOptions& options) {
-  if (options.norm != SmallResNetNorm::kBatchNorm) {
-    throw std::invalid_argument(
-        "make_pre_resnet(): the norm must be batch norm, but is filter response normalisation; "
-        "take make_small_resnet() for the latter");
-  }
-  return std::make_shared<PreResNet>(options);
+std::shared_ptr<ImageModel> make_pre_resnet(int64_t blocks, int64_t channels, int64_t classes) {
+  return std::make_shared<PreResNet>(blocks, channels, classes);
 }
 
 }  // namespace examples

@@ -35,7 +35,7 @@ struct SmallResNetOptions {
 std::shared_ptr<ImageModel> make_small_resnet(const SmallResNetOptions& options);
 
 // With batch norm and ReLU before each convolution; nothing follows the sum. 110 layers for 18
-// `blocks` a stage. `norm` must be kBatchNorm, else std::invalid_argument.
-std::shared_ptr<ImageModel> make_pre_resnet(const SmallResNetOptions& options);
+// `blocks` of each stage; `channels` are those of the images.
+std::shared_ptr<ImageModel> make_pre_resnet(int64_t blocks, int64_t channels, int64_t classes);
 
 }  // namespace examples

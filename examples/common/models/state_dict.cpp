@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/models/state_dict.hpp"
 
-#include <caffe2/serialize/inline_container.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <torch/csrc/jit/serialization/pickler.h>
-#include <torch/csrc/jit/serialization/unpickler.h>
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
-#include <ivon/posterior/internal/checked_archive.hpp>
-#include <ivon/posterior/internal/posterior_file.hpp>
+#include <ivon/posterior/internal/atomic_file.hpp>
+#include <ivon/posterior/internal/pickled_file.hpp>
 #include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include "common/atomic_file.hpp"
 
 namespace examples {
 namespace {
@@ -59,73 +53,26 @@ std::string with_plain_dictionary(std::string pickle) {
   return pickle.replace(kBegin.size() - kCall, kCall, "}");
 }
 
-// The tensors of a file. They share memory with it, so it must live as long as they are used.
-class StateDictFile {
- public:
-  // Throws c10::Error without the file's name.
-  explicit StateDictFile(const std::string& file) : archive_(file) {
-    const ivon::detail::CheckedArchive::Entry* entry = archive_.find("data.pkl");
-    TORCH_CHECK(entry != nullptr, "it is no file of torch.save()");
-    const std::string stored(static_cast<const char*>(entry->data.get()), entry->size);
-    const std::string pickle = with_plain_dictionary(stored);
-    c10::IValue content = parsed(pickle);
-    if (pickle != stored) content = second_of(content);
-    TORCH_CHECK(content.isGenericDict(), kNoStateDict);
-    for (const auto& item : content.toGenericDict()) {
-      TORCH_CHECK(item.key().isString() && item.value().isTensor(), kNoStateDict);
-      const torch::Tensor& tensor = item.value().toTensor();
-      check_inside_record(tensor, item.key().toStringRef());
-      tensors_.emplace(item.key().toStringRef(), tensor);
-    }
+c10::IValue second_of(const c10::IValue& value) {
+  TORCH_CHECK(value.isTuple() && value.toTupleRef().elements().size() == 2, kNoStateDict);
+  return value.toTupleRef().elements()[1];
+}
+
+// The tensors of a file. Throws c10::Error without the file's name.
+NamedTensors stored_tensors(const std::string& name) {
+  ivon::detail::PickledFile file(name);
+  const std::string pickle = with_plain_dictionary(file.pickle());
+  c10::IValue content = file.content_of(pickle, kNoStateDict);
+  if (pickle != file.pickle()) content = second_of(content);
+  TORCH_CHECK(content.isGenericDict(), kNoStateDict);
+  NamedTensors tensors;
+  for (const auto& item : content.toGenericDict()) {
+    TORCH_CHECK(item.key().isString() && item.value().isTensor(), kNoStateDict);
+    file.check_tensor(item.value().toTensor(), item.key().toStringRef());
+    tensors.emplace(item.key().toStringRef(), item.value().toTensor());
   }
-
-  const NamedTensors& tensors() const { return tensors_; }
-
- private:
-  c10::IValue parsed(const std::string& pickle) {
-    size_t place = 0;
-    const auto read = [&](char* out, size_t count) {
-      count = std::min(count, pickle.size() - place);
-      std::memcpy(out, pickle.data() + place, count);
-      place += count;
-      return count;
-    };
-    // Tied tensors name a record more than once, so its owner remains the archive.
-    const auto read_record = [this](const std::string& name) {
-      const ivon::detail::CheckedArchive::Entry* entry = archive_.find("data/" + name);
-      TORCH_CHECK(entry != nullptr, "it lacks the data of a tensor");
-      sizes_[entry->data.get()] = entry->size;
-      return at::DataPtr(entry->data.get(), at::kCPU);
-    };
-    torch::jit::Unpickler unpickler(read, nullptr, nullptr, read_record, at::kCPU);
-    try {
-      return unpickler.parse_ivalue();
-    } catch (const std::exception& error) {
-      const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
-      TORCH_CHECK(false, kNoStateDict, " (",
-                  of_torch != nullptr ? of_torch->what_without_backtrace() : error.what(), ")");
-    }
-  }
-
-  static c10::IValue second_of(const c10::IValue& value) {
-    TORCH_CHECK(value.isTuple() && value.toTupleRef().elements().size() == 2, kNoStateDict);
-    return value.toTupleRef().elements()[1];
-  }
-
-  // LibTorch's unpickler does not compare the size that a tensor claims with that of its record.
-  void check_inside_record(const torch::Tensor& tensor, const std::string& name) const {
-    TORCH_CHECK(tensor.defined() && tensor.layout() == at::kStrided && tensor.is_cpu(), "'", name,
-                "' is no dense tensor of the CPU; save model.cpu().state_dict()");
-    if (tensor.storage().nbytes() == 0) return;
-    const auto record = sizes_.find(tensor.storage().data());
-    TORCH_CHECK(record != sizes_.end() && tensor.storage().nbytes() <= record->second, "'", name,
-                "' is larger than its data");
-  }
-
-  ivon::detail::CheckedArchive archive_;
-  std::map<const void*, size_t> sizes_;  // of the records that tensors use, by address
-  NamedTensors tensors_;
-};
+  return tensors;
+}
 
 NamedTensors state_of(const torch::nn::Module& module) {
   NamedTensors state;
@@ -166,14 +113,14 @@ std::string differences(const NamedTensors& module, const NamedTensors& file) {
 
 void load_state_dict(torch::nn::Module& module, const std::filesystem::path& file) {
   try {
-    const StateDictFile stored(file.string());
+    const NamedTensors stored = stored_tensors(file.string());
     NamedTensors state = state_of(module);
-    if (const std::string what = differences(state, stored.tensors()); !what.empty()) {
+    if (const std::string what = differences(state, stored); !what.empty()) {
       TORCH_CHECK(false, "it is of another model", what,
                   ". Build the model with the options of the file's");
     }
     const torch::NoGradGuard no_grad;
-    for (auto& [name, tensor] : state) tensor.copy_(stored.tensors().at(name));
+    for (auto& [name, tensor] : state) tensor.copy_(stored.at(name));
   } catch (const c10::Error& error) {
     throw std::runtime_error(
         fmt::format("{}: cannot be loaded: {}", file.string(), error.what_without_backtrace()));
@@ -185,27 +132,10 @@ void save_state_dict(const torch::nn::Module& module, const std::filesystem::pat
   for (const auto& [name, tensor] : state_of(module)) {
     tensors.insert(name, ivon::detail::for_file(tensor));
   }
-  std::string pickle;
-  // Without type tags, which Python does not accept with weights_only.
-  torch::jit::Pickler pickler([&](const char* data, size_t size) { pickle.append(data, size); },
-                              nullptr, nullptr, nullptr, nullptr, /*tag_aggregates=*/false);
-  pickler.protocol();
-  pickler.pushIValue(tensors);
-  pickler.stop();
-
-  AtomicFile out(file);
-  caffe2::serialize::PyTorchStreamWriter writer([&](const void* data, size_t size) {
-    out.write(data, size);
-    return size;
-  });
-  writer.writeRecord("data.pkl", pickle.data(), pickle.size());
-  size_t number = 0;
-  for (const at::Tensor& tensor : pickler.tensorData()) {
-    const torch::jit::WriteableTensorData data = torch::jit::getWriteableTensorData(tensor);
-    writer.writeRecord("data/" + std::to_string(number++), data.data(), data.sizeInBytes());
-  }
-  writer.writeEndOfFile();
-  out.commit();
+  ivon::detail::AtomicFile out(file.string());
+  ivon::detail::write_pickled(tensors, out);
+  const std::string failure = out.commit();
+  if (!failure.empty()) throw std::runtime_error(failure);
 }
 
 }  // namespace examples

@@ -19,7 +19,7 @@ namespace examples {
 // has up to five names that the file lacks, that the module lacks, and whose shapes differ.
 void load_state_dict(torch::nn::Module& module, const std::filesystem::path& file);
 
-// Writes all parameters and buffers by an AtomicFile (common/atomic_file.hpp). Throws
+// Writes all parameters and buffers to a file that appears when all of it is on disk. Throws
 // std::runtime_error that names the file if it cannot be written.
 void save_state_dict(const torch::nn::Module& module, const std::filesystem::path& file);
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -22,10 +23,16 @@ torch::nn::LayerNorm layer_norm(int64_t width) {
 
 void check_vit_multiple(const char* what, int64_t value, const char* of_what, int64_t of) {
   if (value > 0 && of > 0 && value % of == 0) return;
+  if (of <= 0) {
+    throw std::invalid_argument(
+        fmt::format("vision transformer: {} must be at least 1, but is {}; choose one that divides "
+                    "{}, {}",
+                    of_what, of, what, value));
+  }
   throw std::invalid_argument(
       fmt::format("vision transformer: {} must be a positive multiple of {}, {}, but is {}; choose "
                   "{} or another multiple",
-                  what, of_what, of, value, of > 0 ? (value / of + 1) * of : of));
+                  what, of_what, of, value, (std::max<int64_t>(value, 0) / of + 1) * of));
 }
 
 struct ViTAttention : torch::nn::Module {

@@ -34,7 +34,7 @@ inline ViTOptions vit_tiny() { return {32, 4, 192, 6, 3, 384}; }
 struct VisionTransformerEncoder;
 
 struct VisionTransformer : ImageModel {
-  // Throws std::invalid_argument if `side` or `width` is not such a multiple.
+  // Throws std::invalid_argument if `side` or `width` is no such multiple or is below 1.
   explicit VisionTransformer(const ViTOptions& options);
   // Images of another side than that of the options are a std::invalid_argument.
   torch::Tensor forward(const torch::Tensor& images) override;

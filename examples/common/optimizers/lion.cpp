@@ -10,7 +10,7 @@
 #include <memory>
 #include <utility>
 
-#include "common/optimizers/buffers.hpp"
+#include "common/optimizers/optimizer_parts.hpp"
 
 namespace examples {
 namespace {
@@ -50,12 +50,10 @@ double LionOptions::get_lr() const { return lr(); }
 void LionOptions::set_lr(double lr) { this->lr(lr); }
 
 void LionParamState::serialize(torch::serialize::OutputArchive& archive) const {
-  _TORCH_OPTIM_SERIALIZE_TORCH_ARG(step);
   _TORCH_OPTIM_SERIALIZE_TORCH_ARG(exp_avg);
 }
 
 void LionParamState::serialize(torch::serialize::InputArchive& archive) {
-  _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(int64_t, step);
   _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(torch::Tensor, exp_avg);
 }
 
@@ -91,7 +89,6 @@ torch::Tensor Lion::step(LossClosure closure) {
       at::_foreach_add_(updated.parameters, directions, -options.lr());
     }
     at::_foreach_lerp_(momenta, updated.gradients, 1 - beta2);
-    for (LionParamState* state : updated.states) state->step(state->step() + 1);
   }
   return loss;
 }

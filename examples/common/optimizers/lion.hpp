@@ -31,7 +31,6 @@ struct LionOptions : public torch::optim::OptimizerCloneableOptions<LionOptions>
 };
 
 struct LionParamState : public torch::optim::OptimizerCloneableParamState<LionParamState> {
-  TORCH_ARG(int64_t, step) = 0;       // steps so far; no formula uses it
   TORCH_ARG(torch::Tensor, exp_avg);  // m; shape, type and device of the parameter
 
  public:

@@ -14,7 +14,7 @@
 #include <memory>
 #include <utility>
 
-#include "common/optimizers/buffers.hpp"
+#include "common/optimizers/optimizer_parts.hpp"
 
 namespace examples {
 namespace {
@@ -23,7 +23,7 @@ const NovoGradOptions& checked_novograd(const NovoGradOptions& options) {
   require_not_negative("NovoGrad", "lr", options.lr());
   require_decay("NovoGrad", "beta1", std::get<0>(options.betas()));
   require_decay("NovoGrad", "beta2", std::get<1>(options.betas()));
-  require_not_negative("NovoGrad", "eps", options.eps());
+  require_positive("NovoGrad", "eps", options.eps());
   require_not_negative("NovoGrad", "weight_decay", options.weight_decay());
   return options;
 }
@@ -80,13 +80,11 @@ double NovoGradOptions::get_lr() const { return lr(); }
 void NovoGradOptions::set_lr(double lr) { this->lr(lr); }
 
 void NovoGradParamState::serialize(torch::serialize::OutputArchive& archive) const {
-  _TORCH_OPTIM_SERIALIZE_TORCH_ARG(step);
   _TORCH_OPTIM_SERIALIZE_TORCH_ARG(exp_avg);
   _TORCH_OPTIM_SERIALIZE_TORCH_ARG(exp_avg_sq);
 }
 
 void NovoGradParamState::serialize(torch::serialize::InputArchive& archive) {
-  _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(int64_t, step);
   _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(torch::Tensor, exp_avg);
   _TORCH_OPTIM_DESERIALIZE_TORCH_ARG(torch::Tensor, exp_avg_sq);
 }
@@ -123,7 +121,6 @@ torch::Tensor NovoGrad::step(LossClosure closure) {
       at::_foreach_add_(momenta, updated.parameters, options.weight_decay());
     }
     at::_foreach_add_(updated.parameters, momenta, -options.lr());
-    for (NovoGradParamState* state : updated.states) state->step(state->step() + 1);
   }
   return loss;
 }

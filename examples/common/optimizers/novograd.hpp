@@ -23,7 +23,7 @@ struct NovoGradOptions : public torch::optim::OptimizerCloneableOptions<NovoGrad
   TORCH_ARG(double, lr) = 1e-2;       // >= 0
   using betas_t = std::tuple<double, double>;
   TORCH_ARG(betas_t, betas) = std::make_tuple(0.95, 0.98);  // both in [0, 1)
-  TORCH_ARG(double, eps) = 1e-8;                            // >= 0
+  TORCH_ARG(double, eps) = 1e-8;                            // > 0: a zero gradient is 0 / eps
   TORCH_ARG(double, weight_decay) = 0;                      // >= 0, added to the scaled gradient
 
  public:
@@ -34,7 +34,6 @@ struct NovoGradOptions : public torch::optim::OptimizerCloneableOptions<NovoGrad
 };
 
 struct NovoGradParamState : public torch::optim::OptimizerCloneableParamState<NovoGradParamState> {
-  TORCH_ARG(int64_t, step) = 0;       // steps so far; no formula uses it
   TORCH_ARG(torch::Tensor, exp_avg);  // m; shape, type and device of the parameter
   // v; scalar on the parameter's device, float64 for float64 parameters and else float32, because
   // a float16 could not hold a squared norm.

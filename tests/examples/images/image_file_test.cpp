@@ -265,6 +265,18 @@ TEST_F(ImageFile, WhatIsNoImage) {
   EXPECT_THAT(error_of_reading(), HasSubstr("missing.jpg: cannot be read (No such file"));
 }
 
+TEST_F(ImageFile, SizeIsFoundBehindALongHeader) {
+  examples_test::write_jpeg(file, smooth_picture(61, 45), 90, 6);
+  EXPECT_EQ(examples::image_size(file).height, 45);
+  EXPECT_EQ(examples::image_size(file).width, 61);
+  std::string text = text_of_file(), comment = "\xFF\xFE\xFF\xFF";
+  comment.resize(2 + 0xFFFF, ' ');
+  write_text(text.insert(2, comment + comment));
+  EXPECT_EQ(examples::image_size(file).height, 45);
+  write_text(text.substr(0, 2 * comment.size()));
+  EXPECT_EQ(error_of([&] { examples::image_size(file); }), error_of_reading());
+}
+
 TEST(ImageName, Endings) {
   for (const char* name : {"a.jpg", "b/c.JPEG", "d.PnG"}) {
     EXPECT_TRUE(examples::is_image_name(name)) << name;

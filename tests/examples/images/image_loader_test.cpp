@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loader's order, its errors and its memory; the views of a data set; the errors of a folder.
+// The loader's order, its errors and its memory; the views of a data set.
 #include "common/data/image_loader.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <memory>
+#include <new>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -21,14 +19,11 @@
 #include <utility>
 #include <vector>
 
-#include "common/data/image_folder.hpp"
 #include "common/data/image_views.hpp"
 #include "common/data/resize.hpp"
 #include "small.hpp"
 
 namespace {
-
-namespace loader_fs = std::filesystem;
 
 using examples::Crop;
 using examples::ImageBatch;
@@ -57,14 +52,13 @@ class FakeImages : public examples::ImageData {
     ++reads;
     std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds_));
     if (bad_.count(index) > 0) throw std::runtime_error(name(index) + ": is torn");
+    if (index == without_memory) throw std::bad_alloc();
     const examples::Box box = choose(12, 14);
-    return examples::resized(pixels[index],
-                             {static_cast<double>(box.top), static_cast<double>(box.left),
-                              static_cast<double>(box.height), static_cast<double>(box.width)},
-                             side, side);
+    return examples::resized(pixels[index], examples::real_box(box), side, side);
   }
 
-  torch::Tensor pixels;  // uint8 [23, 12, 14, channels]
+  torch::Tensor pixels;         // uint8 [23, 12, 14, channels]
+  int64_t without_memory = -1;  // the image whose reading finds no memory
   mutable std::atomic<int64_t> reads{0};
 
  private:
@@ -186,6 +180,37 @@ TEST(ImageLoader, ABatchOfWhichNoneCanBeReadIsEmpty) {
   testing::internal::GetCapturedStderr();
 }
 
+TEST(ImageLoader, OtherErrorsOfItsThreadsEndTheEpoch) {
+  FakeImages data;
+  data.without_memory = 7;
+  ImageLoader loader(data, {}, loader_settings(5, 3, 2));
+  loader.start(0, torch::arange(kFakeImages));
+  EXPECT_EQ(loader.next()->rows.numel(), 5);
+  for (int times = 0; times < 2; ++times) EXPECT_THROW(loader.next(), std::bad_alloc);
+  EXPECT_EQ(loader.unreadable(), 0);
+  loader.start(1, torch::arange(7));
+  EXPECT_EQ(remaining_images(loader).size(0), 7);
+}
+
+TEST(ImageLoader, ABatchThatDoesNotFitIntoMemoryIsAnError) {
+  const FakeImages data;
+  ImageTransform transform;
+  transform.side = int64_t{1} << 31;
+  ImageLoader loader(data, transform, loader_settings(5, 3, 2));
+  loader.start(0, torch::arange(kFakeImages));
+  EXPECT_THROW(loader.next(), c10::Error);
+}
+
+TEST(ImageLoader, KeepsRowsThatTheCallerChanges) {
+  const FakeImages data(3, {}, 1);
+  ImageLoader loader(data, {}, loader_settings(5, 1, 1));
+  torch::Tensor rows = torch::arange(kFakeImages);
+  loader.start(0, rows);
+  rows.zero_();
+  loader.next();
+  EXPECT_EQ(loader.next()->rows[4].item<int64_t>(), 9);
+}
+
 TEST(ImageLoader, MayEndWhileItReads) {
   const FakeImages data(3, {}, 20);
   {
@@ -223,6 +248,10 @@ TEST(ImageLoader, RefusesWrongSettingsAndRows) {
   const FakeImages data;
   EXPECT_THAT(error_of([&] { ImageLoader(data, {}, loader_settings(5, 0, 4)); }),
               HasSubstr("got 5, 0 and 4"));
+  ImageTransform no_side;
+  no_side.side = 0;
+  EXPECT_THAT(error_of([&] { ImageLoader(data, no_side, {}); }),
+              HasSubstr("images must be >= 1, got 0"));
   ImageLoader loader(data, {}, loader_settings(5, 1, 1));
   EXPECT_THAT(error_of([&] {
                 loader.start(0, torch::tensor({3, 23}, torch::kLong));
@@ -260,38 +289,8 @@ TEST(ImageViews, WithChannelsRepeatsGreyOrTakesTheLuminance) {
   const torch::Tensor real = rgb->read(4, whole, 12).to(torch::kDouble).matmul(weights);
   EXPECT_LE((luminance.select(2, 0) - real).abs().max().item<double>(), 0.51);
   EXPECT_EQ(examples::with_channels(rgb, 3), rgb);
-  EXPECT_EQ(error_of([&] { examples::with_channels(rgb, 2); }), "channels must be 1 or 3, got 2");
-}
-
-TEST(ImageFolder, SaysWhatIsMissing) {
-  const loader_fs::path root =
-      loader_fs::temp_directory_path() / ("ivon_folder_" + std::to_string(getpid()));
-  const std::string name = root.string();
-  const auto error = [&](std::vector<std::string> classes = {}) {
-    return error_of([&] { examples::ImageFolder(root, classes); });
-  };
-  EXPECT_EQ(error(), name + ": cannot be read as a folder of images (No such file or directory)");
-  loader_fs::create_directories(root / ".hidden");
-  EXPECT_EQ(error(), name + ": must have one folder of JPEG or PNG files for each class, such as " +
-                         name + "/cat/1.jpg, but has no folders");
-  loader_fs::create_directories(root / "cat");
-  EXPECT_EQ(error(), name +
-                         "/cat: must have at least 1 JPEG or PNG file, because its name is a "
-                         "class; remove the folder or add images");
-  loader_fs::create_directories(root / "cat" / "below");
-  std::ofstream(root / "cat" / "below" / "2.JPEG") << "x";
-  std::ofstream(root / "cat" / "1.png") << "x";
-  std::ofstream(root / "cat" / "notes.txt") << "x";
-  const examples::ImageFolder folder(root);
-  EXPECT_EQ(folder.files(), (std::vector<loader_fs::path>{root / "cat" / "1.png",
-                                                          root / "cat" / "below" / "2.JPEG"}));
-  EXPECT_EQ(error({"ant", "dog"}), name +
-                                       ": has folders that are no classes of the training set: "
-                                       "cat; the classes are ant, dog");
-  EXPECT_EQ(error({"ant", "cat"}), name +
-                                       "/ant: must be a folder with at least 1 JPEG or PNG "
-                                       "file, because the training set has this class; add it");
-  loader_fs::remove_all(root);
+  EXPECT_THAT(error_of([&] { examples::with_channels(rgb, 2); }),
+              HasSubstr("channels must be 1 or 3, got 2"));
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <ivon/posterior/internal/atomic_file.hpp>
+#include <ivon/posterior/internal/pickled_file.hpp>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -112,8 +114,12 @@ TEST(ImageModels, WrongArgumentsAreErrors) {
               AllOf(HasSubstr("30"), HasSubstr("choose 32")));
   EXPECT_THAT(error_of([] { make_image_model("lenet", 3, 10, 11); }), HasSubstr("at least 12"));
   EXPECT_THROW(make_image_model("resnet20", 3, 0, 32), std::invalid_argument);
-  EXPECT_THROW(examples::make_pre_resnet({examples::SmallResNetNorm::kFilterResponse, 1, 3, 10}),
-               std::invalid_argument);
+  auto few_heads = examples::vit_tiny();
+  few_heads.heads = -3;
+  EXPECT_THAT(error_of([&] { examples::VisionTransformer model(few_heads); }),
+              HasSubstr("the number of heads must be at least 1, but is -3"));
+  EXPECT_THAT(error_of([] { examples::VisionTransformer model(examples::ViTOptions{-16}); }),
+              AllOf(HasSubstr("but is -16"), HasSubstr("choose 16 or")));
   const auto vit = make_image_model("vit_tiny", 3, 10, 32);
   EXPECT_THROW(vit->forward(torch::randn({1, 3, 16, 16})), std::invalid_argument);
 }
@@ -244,6 +250,36 @@ TEST(StateDict, OtherFilesAreErrors) {
               HasSubstr("save model.state_dict()"));
   EXPECT_THAT(error_of([&] { examples::save_state_dict(*model, folder.path / "no" / "a.pt"); }),
               HasSubstr("cannot be written"));
+}
+
+// What load_state_dict() says of a file whose "bias", of 4 numbers, is a tensor with these sizes,
+// strides and offset on a storage of `stored` numbers.
+std::string error_of_forged_bias(const std::filesystem::path& file, int64_t stored,
+                                 const std::vector<int64_t>& sizes,
+                                 const std::vector<int64_t>& strides, int64_t offset) {
+  torch::nn::Linear linear(3, 4);
+  Tensor bias = torch::ones({stored});
+  bias.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
+  bias.unsafeGetTensorImpl()->set_storage_offset(offset);
+  c10::Dict<std::string, Tensor> tensors;
+  tensors.insert("weight", torch::ones({4, 3}));
+  tensors.insert("bias", bias);
+  ivon::detail::AtomicFile out(file.string());
+  ivon::detail::write_pickled(tensors, out);
+  EXPECT_EQ(out.commit(), "");
+  return error_of([&] { examples::load_state_dict(*linear, file); });
+}
+
+TEST(StateDict, ForgedPlacesAreErrors) {
+  const examples_test::Folder folder("forged_state_dict");
+  const auto file = folder.path / "a.pt";
+  const auto larger = HasSubstr("a.pt: cannot be loaded: ");  // some LibTorch says what is wrong
+  EXPECT_EQ(error_of_forged_bias(file, 4, {4}, {1}, 0), "");
+  EXPECT_EQ(error_of_forged_bias(file, 1, {4}, {0}, 0), "");
+  EXPECT_THAT(error_of_forged_bias(file, 3, {4}, {1}, 0), larger);
+  EXPECT_THAT(error_of_forged_bias(file, 4, {4}, {int64_t{1} << 62}, 0), larger);
+  EXPECT_THAT(error_of_forged_bias(file, 4, {4}, {1}, 1), larger);
+  EXPECT_THAT(error_of_forged_bias(file, 0, {4}, {1}, 0), larger);
 }
 
 }  // namespace

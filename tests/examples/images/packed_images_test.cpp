@@ -10,18 +10,16 @@
 #include <torch/torch.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "common/data/image_file.hpp"
-#include "common/data/parallel_for.hpp"
 #include "image_files.hpp"
 #include "small.hpp"
 
@@ -212,6 +210,35 @@ TEST_F(PackedImagesTest, DamageIsNoticedAndRepaired) {
   }
 }
 
+// Replaces bytes of the file and makes its checksum right.
+void forge_packed(const packed_fs::path& file, size_t place, const std::string& bytes) {
+  std::ifstream in(file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  text.replace(place, bytes.size(), bytes);
+  examples::PackedHead head;
+  std::memcpy(&head, text.data(), sizeof head);
+  head.checksum = examples::packed_checksum(
+      head, reinterpret_cast<const uint8_t*>(text.data()) + head.description,
+      text.size() - head.description);
+  text.replace(0, sizeof head, reinterpret_cast<const char*>(&head), sizeof head);
+  std::ofstream(file, std::ios::binary) << text;
+}
+
+TEST_F(PackedImagesTest, AForgedSizeOrIndexIsNotBelieved) {
+  std::ofstream(root / "train" / "cat" / "02.png").flush();
+  pack();
+  const size_t size = packed_fs::file_size(cache);
+  const uint32_t sides[] = {4293443238U, 1432163965U};  // 3 times their product is 2^64 + 4394
+  forge_packed(cache, size - 12 * 24 + 16, {reinterpret_cast<const char*>(sides), sizeof sides});
+  pack();
+  EXPECT_THAT(printed, HasSubstr("its index does not fit the folder"));
+  std::ifstream in(cache, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  forge_packed(cache, text.rfind("\"2\":") + 1, "x");
+  pack();
+  EXPECT_THAT(printed, HasSubstr("its description is damaged"));
+}
+
 TEST_F(PackedImagesTest, AFileOfAnotherProgramIsNotOverwritten) {
   packed_fs::create_directories(cache.parent_path());
   for (const std::string text : {"", "IVON", "a letter to my aunt"}) {
@@ -265,23 +292,6 @@ TEST_F(PackedImagesTest, FailuresLeaveNoFile) {
   std::ofstream(root / "cache") << "in the way";
   EXPECT_NE(error_of([&] { pack(); }), "");
   EXPECT_EQ(packed_fs::file_size(root / "cache"), 10U);
-}
-
-TEST(ParallelFor, ThrowsTheErrorOfAnItemAndReports) {
-  std::atomic<int> calls{0};
-  int reports = 0;
-  const auto work = [&](int64_t i) {
-    ++calls;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    if (i == 3) throw std::runtime_error("the third");
-  };
-  const auto run = [&] {
-    examples::parallel_for(1000, 2, work, std::chrono::milliseconds(1),
-                           [&](int64_t) { ++reports; });
-  };
-  EXPECT_EQ(error_of(run), "the third");
-  EXPECT_LT(calls, 10);
-  EXPECT_GT(reports, 0);
 }
 
 }  // namespace

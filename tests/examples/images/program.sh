@@ -9,6 +9,7 @@ presets=$2
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
+RANDOM=1
 
 fail() {
   echo "FAILED: $*" >&2
@@ -57,8 +58,10 @@ for preset in "$presets"/*.json; do
   run train --config "$preset" --smoke --side 32 --train-limit 24 --batch 12 --test-limit 8 --measured 0 \
     --samples 1 --lr 0.001 --out preset
 done
-run compare --smoke --optimizers ivon,sgd --out compared
+run compare --smoke --optimizers ivon,sgd --seeds 2 --out compared
 expect "ivon, 2 samples"
+"$program" compare --smoke --optimizers ivon,sgd --seeds 2 --resume --out compared >again 2>&1
+cmp <(grep -v "^ivon-\|^sgd-" log) again || fail "the comparison that goes on has another result"
 run train --smoke --optimizer sgd --lr 1e20 --out diverged
 expect "the training has diverged"
 
@@ -72,7 +75,12 @@ for optimizer in ivon sgd; do
   kills=0
   for workers in 1 2 3; do
     "$program" "${training[@]}" "${options[@]}" --resume --workers "$workers" --out "killed-$optimizer" >log 2>&1 &
-    sleep "0.$((RANDOM % 7 + 3))"
+    # Not before it has got somewhere, then at a random moment.
+    for _ in $(seq 600); do
+      ! compgen -G "killed-$optimizer/checkpoint-*.pt" >/dev/null || break
+      sleep 0.1
+    done
+    sleep "0.$((RANDOM % 5))"
     if kill -9 $! 2>/dev/null; then kills=$((kills + 1)); fi
     wait $! 2>/dev/null || true
   done

@@ -26,6 +26,14 @@ inline void require_not_negative(const char* optimizer, const char* option, doub
                   value, option));
 }
 
+// Throws std::invalid_argument unless `value` is finite and above 0.
+inline void require_positive(const char* optimizer, const char* option, double value) {
+  if (std::isfinite(value) && value > 0) return;
+  throw std::invalid_argument(
+      fmt::format("{}: {} must be finite and above 0, got {}; set another {}", optimizer, option,
+                  value, option));
+}
+
 // Throws std::invalid_argument unless 0 <= value < 1.
 inline void require_decay(const char* optimizer, const char* option, double value) {
   if (value >= 0 && value < 1) return;
