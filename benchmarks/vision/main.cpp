@@ -76,7 +76,7 @@ class Requests {
     s.bf16 = request.value("bf16", s.bf16);
     at::set_num_threads(request.value("threads", at::get_num_threads()));
     training_.reset();
-    training_.emplace(s);
+    training_ = std::make_unique<Training>(s);
     return {{"threads", at::get_num_threads()}, {"peak_mib", peak_mib()}};
   }
 
@@ -137,7 +137,7 @@ class Requests {
     return *loading_;
   }
 
-  std::optional<Training> training_;
+  std::unique_ptr<Training> training_;
   std::unique_ptr<Loading> loading_;
 };
 

@@ -105,7 +105,7 @@ class PickledFile {
     } catch (const std::exception& error) {
       reason = error.what();
     }
-    TORCH_CHECK(false, refusal, ": ", reason);
+    C10_THROW_ERROR(Error, c10::str(refusal, ": ", reason));
   }
 
   /// Throws c10::Error that calls the tensor `name` unless it is a dense tensor of the CPU all of
