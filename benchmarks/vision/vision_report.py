@@ -10,6 +10,7 @@ import pathlib
 import re
 import statistics
 import sys
+import textwrap
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from report import processor, table  # noqa: E402,F401  (compare.py uses processor)
@@ -134,7 +135,9 @@ def text(results):
         parts.append(files_table(results["loader"], results["epochs"], about["workers"]))
     if results["decode"]:
         parts.append(decode_table(results["decode"]))
-    return "\n\n".join(parts)
+    # Prose is wrapped, and a table's row stays one line.
+    lines = "\n\n".join(parts).split("\n")
+    return "\n".join(line if line.startswith("|") else textwrap.fill(line, 120) for line in lines)
 
 
 def summaries(results):

@@ -45,8 +45,7 @@ examples::Json to_json(const std::vector<Group>& groups) {
 void compare(Settings& s, const examples::Settings& list) {
   const std::vector<std::string> names = split_names(s.optimizers);
   const DataSets data = open_training_data(s);
-  ImagesPtr outside;
-  if (!s.data.outside.empty()) outside = open_outside(s.data.outside, data.train->channels());
+  const ImagesPtr outside = open_outside(s.data.outside, data.train->channels());
   // Results of an earlier comparison must not be taken for those of this one when it is resumed.
   if (!s.common.resume) std::filesystem::remove_all(std::filesystem::path(s.common.out) / "runs");
   examples::RunLog log(s.common.out, s.common.resume);

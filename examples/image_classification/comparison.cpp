@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <functional>
 #include <iterator>
 #include <limits>
 #include <system_error>
@@ -159,27 +158,7 @@ std::vector<Group> grouped(const std::vector<Result>& results) {
 
 namespace {
 
-// A column of the table. Some scores exist only for some data: then `of` gives nothing.
-struct Column {
-  std::string title;
-  double factor;
-  int digits;
-  std::function<std::optional<double>(const Scores&)> of;
-};
-
-const std::vector<Column>& columns() {
-  static const std::vector<Column> all = {
-      {"acc. %", 100, 2, [](const Scores& s) { return s.accuracy; }},
-      {"NLL", 1, 4, [](const Scores& s) { return s.nll; }},
-      {"ECE", 1, 4, [](const Scores& s) { return s.ece; }},
-      {"Brier", 1, 4, [](const Scores& s) { return s.brier; }},
-      {"class AUROC", 1, 4, [](const Scores& s) { return s.class_auroc; }},
-      {"outside AUROC", 1, 4, [](const Scores& s) { return s.auroc; }},
-  };
-  return all;
-}
-
-bool has_any(const Column& column, const std::vector<Group>& groups) {
+bool has_any(const ScoreColumn& column, const std::vector<Group>& groups) {
   return std::any_of(groups.begin(), groups.end(), [&](const Group& g) {
     return std::any_of(g.scores.begin(), g.scores.end(),
                        [&](const Scores& s) { return column.of(s).has_value(); });
@@ -189,17 +168,17 @@ bool has_any(const Column& column, const std::vector<Group>& groups) {
 }  // namespace
 
 std::string comparison_table(const std::vector<Group>& groups) {
-  std::vector<Column> shown;
-  for (const Column& column : columns()) {
+  std::vector<ScoreColumn> shown;
+  for (const ScoreColumn& column : score_columns()) {
     if (has_any(column, groups)) shown.push_back(column);
   }
   std::vector<std::string> header = {"", "batch norm"};
-  for (const Column& column : shown) header.push_back(column.title);
+  for (const ScoreColumn& column : shown) header.push_back(column.title);
   header.push_back("s/epoch");
   std::vector<std::vector<std::string>> rows;
   for (const Group& g : groups) {
     rows.push_back({g.title, g.batch_norm});
-    for (const Column& column : shown) {
+    for (const ScoreColumn& column : shown) {
       std::vector<double> values;
       for (const Scores& s : g.scores) {
         values.push_back(column.factor * column.of(s).value_or(std::nan("")));

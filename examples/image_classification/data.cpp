@@ -140,6 +140,7 @@ DataSets open_training_data(const Settings& s) {
 }
 
 ImagesPtr open_outside(const fs::path& folder, int64_t channels) {
+  if (folder.empty()) return nullptr;
   ImagesPtr images;
   if (is_mnist(folder)) {
     images = examples::load_mnist(folder, false);

@@ -35,7 +35,7 @@ DataSets open_data(const DataSettings& s, int64_t side);
 DataSets open_training_data(const Settings& s);
 
 // Images of no class in `folder`, below which every JPEG or PNG file counts, or a data set's test
-// images, with that many channels.
+// images, with that many channels. Null for an empty name.
 ImagesPtr open_outside(const std::filesystem::path& folder, int64_t channels);
 
 // The crop of the training images.

@@ -21,8 +21,7 @@ void evaluate_trained(const Settings& s, const examples::Settings& list) {
                     "it was trained on",
                     s.data.folder, s.trained));
   }
-  ImagesPtr outside;
-  if (!s.data.outside.empty()) outside = open_outside(s.data.outside, about.channels());
+  const ImagesPtr outside = open_outside(s.data.outside, about.channels());
   if (!loaded.posterior) fmt::print("{} has no posterior.pt: only the mean is scored\n", s.trained);
   const Evaluation evaluation =
       evaluate(loaded.network, loaded.posterior, data, outside.get(), s.data, s.common.samples);

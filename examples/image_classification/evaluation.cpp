@@ -4,10 +4,8 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
-#include <algorithm>
 #include <ivon/posterior/batch_norm.hpp>
 #include <ivon/posterior/metrics.hpp>
-#include <ivon/posterior/predict.hpp>
 #include <limits>
 #include <stdexcept>
 
@@ -18,14 +16,6 @@ namespace image_classification {
 namespace {
 
 constexpr int64_t kBatchNormImages = 5000;  // from which statistics are estimated again
-
-bool has_batch_norm(const torch::nn::Module& module) {
-  for (const auto& buffer : module.named_buffers()) {
-    const std::string& name = buffer.key();
-    if (name.size() >= 12 && name.compare(name.size() - 12, 12, "running_mean") == 0) return true;
-  }
-  return false;
-}
 
 std::vector<torch::Tensor> copies_of_buffers(const torch::nn::Module& module) {
   std::vector<torch::Tensor> copies;
@@ -199,23 +189,34 @@ std::string method_title(const std::string& optimizer, int64_t samples, bool has
                       : fmt::format("{}, {} samples", optimizer, samples);
 }
 
-std::string Evaluation::table() const {
-  const auto cell = [](const std::optional<double>& value) {
-    return value ? fmt::format("{:.4f}", *value) : "-";
+const std::vector<ScoreColumn>& score_columns() {
+  static const std::vector<ScoreColumn> all = {
+      {"acc. %", 100, 2, [](const Scores& s) { return s.accuracy; }},
+      {"NLL", 1, 4, [](const Scores& s) { return s.nll; }},
+      {"ECE", 1, 4, [](const Scores& s) { return s.ece; }},
+      {"Brier", 1, 4, [](const Scores& s) { return s.brier; }},
+      {"class AUROC", 1, 4, [](const Scores& s) { return s.class_auroc; }},
+      {"outside AUROC", 1, 4, [](const Scores& s) { return s.auroc; }},
   };
-  const bool two_classes = rows.front().scores.class_auroc.has_value();
-  std::vector<std::string> header = {"weights", "batch norm", "acc. %", "NLL", "ECE", "Brier"};
-  if (two_classes) header.push_back("class AUROC");
-  const bool has_outside = rows.front().scores.auroc.has_value();
-  if (has_outside) header.push_back("outside AUROC");
+  return all;
+}
+
+std::string Evaluation::table() const {
+  std::vector<ScoreColumn> shown;
+  for (const ScoreColumn& column : score_columns()) {
+    if (column.of(rows.front().scores)) shown.push_back(column);
+  }
+  std::vector<std::string> header = {"weights", "batch norm"};
+  for (const ScoreColumn& column : shown) header.push_back(column.title);
   std::vector<std::vector<std::string>> lines;
   for (const Row& row : rows) {
-    const Scores& s = row.scores;
     lines.push_back({row.samples == 0 ? "at the mean" : fmt::format("{} samples", row.samples),
-                     row.batch_norm, fmt::format("{:.2f}", 100 * s.accuracy), cell(s.nll),
-                     cell(s.ece), cell(s.brier)});
-    if (two_classes) lines.back().push_back(cell(s.class_auroc));
-    if (has_outside) lines.back().push_back(cell(s.auroc));
+                     row.batch_norm});
+    for (const ScoreColumn& column : shown) {
+      const std::optional<double> value = column.of(row.scores);
+      lines.back().push_back(value ? fmt::format("{:.{}f}", column.factor * *value, column.digits)
+                                   : "-");
+    }
   }
   return examples::format_table(header, lines);
 }

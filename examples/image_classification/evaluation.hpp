@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +31,17 @@ struct Scores {
 };
 
 Scores score(const Predicted& test, const Predicted* outside);
+
+// A score as a column of tables. Some scores exist only for some data: then `of` gives nothing.
+struct ScoreColumn {
+  std::string title;  // "acc. %"
+  double factor;      // of the shown number
+  int digits;         // after the point
+  std::function<std::optional<double>(const Scores&)> of;
+};
+
+// All of them in the order of tables.
+const std::vector<ScoreColumn>& score_columns();
 
 // One line of the table of an evaluation.
 struct Row {

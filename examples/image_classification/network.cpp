@@ -118,6 +118,13 @@ Network make_network(const Description& about, int64_t seed, const torch::Device
   return network;
 }
 
+bool has_batch_norm(const torch::nn::Module& model) {
+  for (const auto& module : model.modules()) {
+    if (module->as<torch::nn::BatchNorm2d>() != nullptr) return true;
+  }
+  return false;
+}
+
 void save_network(const std::filesystem::path& folder, const Network& network,
                   const std::optional<ivon::Posterior>& posterior) {
   std::filesystem::create_directories(folder);

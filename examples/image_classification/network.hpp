@@ -76,6 +76,9 @@ void set_moments(Description& about, const examples::ImageData& data);
 Network make_network(const Description& about, int64_t seed, const torch::Device& device, bool bf16,
                      bool channels_last);
 
+// Whether the network normalises by batches.
+bool has_batch_norm(const torch::nn::Module& model);
+
 // A folder with network.json, weights.pt (the state_dict of Python) and, of IVON, posterior.pt.
 void save_network(const std::filesystem::path& folder, const Network& network,
                   const std::optional<ivon::Posterior>& posterior);

@@ -19,19 +19,12 @@ struct Examples {
   torch::Tensor targets;  // int64 [n], or probabilities [n, classes] where images are mixed
 };
 
-bool normalises_batches(const torch::nn::Module& model) {
-  for (const auto& module : model.modules()) {
-    if (module->as<torch::nn::BatchNorm2d>() != nullptr) return true;
-  }
-  return false;
-}
-
 // Whether a step with n images can be made. Perhaps no image of a batch can be read. And one image
 // is too few for batch norm in training, which throws where its map has one pixel, as the last one
 // of a ResNet-18 with inputs of 32 pixels, because a variance needs two values; where it does not
 // throw, the variance is a poor one. With --batch 1 the user wants it so.
 bool is_enough(const Stepping& stepping, int64_t n) {
-  if (n == 1 && stepping.s.training.batch > 1) return !normalises_batches(*stepping.network.model);
+  if (n == 1 && stepping.s.training.batch > 1) return !has_batch_norm(*stepping.network.model);
   return n > 0;
 }
 

@@ -10,7 +10,6 @@
 #include <sstream>
 
 #include "commands.hpp"
-#include "common/progress.hpp"
 #include "common/run_log.hpp"
 #include "evaluation.hpp"
 #include "memory.hpp"
@@ -67,8 +66,7 @@ examples::Json train_one(const Settings& s, const examples::Settings& list, cons
 void train(Settings& s, const examples::Settings& list) {
   const DataSets data = open_training_data(s);
   print_data(data, s);
-  ImagesPtr outside;
-  if (!s.data.outside.empty()) outside = open_outside(s.data.outside, data.train->channels());
+  const ImagesPtr outside = open_outside(s.data.outside, data.train->channels());
   examples::RunLog log(s.common.out, s.common.resume);
   examples::Json runs = examples::Json::array();
   for (int64_t i = 0; i < s.common.seeds; ++i) {
