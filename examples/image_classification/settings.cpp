@@ -101,8 +101,9 @@ void add_run(examples::Settings& list, Settings& s) {
   add_data(list, s.data);
   list.add("train-limit", s.data.train_limit, "train on that many images, evenly spread; 0 = all",
            Effect::kTraining, kCount);
+  // training_fingerprint() tells whether images are packed; where they lie may change.
   list.add("cache", s.data.cache, "folder for packed images: decoded once, read from there later",
-           Effect::kTraining);
+           Effect::kOther);
   list.add("measured", s.measured, "test images scored after each epoch; 0 = none", Effect::kOther,
            kCount);
   add_network(list, s.training);

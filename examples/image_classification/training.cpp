@@ -78,7 +78,7 @@ std::optional<ivon::Posterior> Trained::posterior() const {
 
 examples::Json training_fingerprint(const Settings& s, const examples::Settings& list,
                                     const DataSets& data) {
-  examples::Json fingerprint = list.fingerprint({"cache"});
+  examples::Json fingerprint = list.fingerprint();
   fingerprint["packed images"] = !s.data.cache.empty();
   fingerprint["training images"] = data.train->size();
   fingerprint["classes"] = data.train->classes;
