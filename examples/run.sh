@@ -41,6 +41,7 @@ if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
 fi
 own_data=0
 own_clip_art=0
+own_text=0
 arguments=()
 command=0
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then command=1; fi
@@ -48,14 +49,15 @@ for argument in "$@"; do
   case $argument in
     -h | --help)
       [ "$command" = 1 ] || { usage; exit 0; }
-      arguments+=("$argument") own_data=1 own_clip_art=1 ;;
+      arguments+=("$argument") own_data=1 own_clip_art=1 own_text=1 ;;
     --list)
       while read -r each; do
         printf '%-20s %s\n' "$each" "$(sed -n 's,^// ,,p' "examples/$each"/"$each".cpp "examples/$each"/main.cpp 2>/dev/null | sed -n 2p)"
       done <<<"$names"
       exit 0 ;;
-    --program-help) arguments+=(--help) own_data=1 own_clip_art=1 ;;
-    --data | --data=*) own_data=1; arguments+=("$argument") ;;
+    --program-help) arguments+=(--help) own_data=1 own_clip_art=1 own_text=1 ;;
+    --data | --data=*) own_data=1 own_text=1; arguments+=("$argument") ;;
+    --text | --text=*) own_text=1; arguments+=("$argument") ;;
     --clip-art | --clip-art=*) own_clip_art=1; arguments+=("$argument") ;;
     *) arguments+=("$argument") ;;
   esac
@@ -71,6 +73,7 @@ case $name in
     packages+=(libspng-dev)
     [ "$own_clip_art" = 1 ] || packages+=(openclipart-png) ;;
   image_classification) packages+=(libspng-dev libjpeg62-turbo-dev) ;;
+  gpt2) [ "$own_text" = 1 ] || packages+=(bible-kjv bible-kjv-text) ;;
 esac
 need_packages "${packages[@]}"
 need_torch

@@ -45,3 +45,11 @@ else()
   message(STATUS "The example image_classification is left out: it needs libspng and libjpeg "
     "(Debian: libspng-dev libjpeg62-turbo-dev)")
 endif()
+
+ivon_example(gpt2 COMMON NO_SMOKE SOURCES gpt2/main.cpp)
+target_link_libraries(gpt2 PRIVATE ivon_gpt2)
+if(IVON_BUILD_TESTS)
+  add_test(NAME example_gpt2 COMMAND bash ${PROJECT_SOURCE_DIR}/tests/examples/text/program.sh $<TARGET_FILE:gpt2>
+    ${CMAKE_CURRENT_LIST_DIR}/gpt2/presets)
+  set_tests_properties(example_gpt2 PROPERTIES TIMEOUT 600 ENVIRONMENT "OMP_NUM_THREADS=1")
+endif()

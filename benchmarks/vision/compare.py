@@ -11,10 +11,8 @@ vision_report.py makes the tables, and python_side.py is the Python that is meas
 import argparse
 import datetime
 import importlib.util
-import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +20,9 @@ import time
 import vision_report
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "common"))
+from sides import Sides, check_same_libtorch, take_turns, warm_steps  # noqa: E402
+
 PROGRAM = HERE.parents[1] / "build/vision/benchmarks/vision/vision_benchmark"
 
 # Network, pixels, images of a step, seconds of measuring.
@@ -35,75 +36,11 @@ QUICK = 0.05  # of the seconds
 BLOCK_SECONDS = 2.0  # of a side's steps until another one's turn
 
 
-class Side:
-    """A process that answers requests; main.cpp lists them. Use it in a with statement."""
-
-    def __init__(self, name, command, threads):
-        self.name = name
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-
-    def ask(self, **request):
-        try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the line below tells
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"compare.py: {self.name} ended at the request {request}; its message is above")
-        answer = json.loads(line)
-        if "error" in answer:
-            raise SystemExit(f"compare.py: {self.name} at the request {request}: {answer['error']}")
-        return answer
-
-    def libtorch(self):
-        """The file that the process has loaded as libtorch_cpu."""
-        for line in pathlib.Path(f"/proc/{self.process.pid}/maps").read_text(encoding="utf-8").splitlines():
-            if "libtorch_cpu" in line:
-                return os.path.realpath(line.split(maxsplit=5)[5])
-        return "no libtorch_cpu"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_error):
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-class Sides:
-    """The processes of one case by name: fresh ones, so that the peak of their memory is the case's own."""
-
-    def __init__(self, options, names, threads=None):
-        commands = {"cpp": [str(options.program)], "ivon": [str(options.program)],
-                    "python": [sys.executable, str(HERE / "python_side.py")]}
-        self.sides = {name: Side(name, commands[name], threads or options.threads) for name in names}
-
-    def __enter__(self):
-        return self.sides
-
-    def __exit__(self, *error):
-        for side in self.sides.values():
-            side.__exit__(*error)
-
-
-def take_turns(sides, ask, seconds, least):
-    """Lets the sides answer ask(name, side) in turns, every second round backwards, until the time is over.
-
-    Returns the answers of each round: a list of {name: answer}.
-    """
-    rounds, end = [], time.monotonic() + seconds
-    while len(rounds) < least or time.monotonic() < end:
-        names = list(sides) if len(rounds) % 2 == 0 else list(reversed(sides))
-        answers = {name: ask(name, sides[name]) for name in names}
-        rounds.append({name: answers[name] for name in sides})
-    return rounds
+def processes(options, names, threads=None):
+    """The sides of one case."""
+    commands = {"cpp": [str(options.program)], "ivon": [str(options.program)],
+                "python": [sys.executable, str(HERE / "python_side.py")]}
+    return Sides({name: commands[name] for name in names}, threads or options.threads)
 
 
 def open_network(sides, options, model, side, batch):
@@ -112,13 +49,8 @@ def open_network(sides, options, model, side, batch):
                  channels_last=True, bf16=options.bf16, threads=options.threads)
 
 
-def warm_steps(sides, count):
-    """Runs so many steps on each side, and returns the seconds of a step on the fastest one."""
-    return min(min(each.ask(do="steps", count=count)["milliseconds"]) for each in sides.values()) / 1000
-
-
 def measure_steps(options, model, side, batch, seconds):
-    with Sides(options, ["cpp", "python", "ivon"]) as sides:
+    with processes(options, ["cpp", "python", "ivon"]) as sides:
         open_network(sides, options, model, side, batch)
         step = warm_steps(sides, 1 if options.quick else 3)
         count = 1 if options.quick else min(50, max(1, round(BLOCK_SECONDS / step)))
@@ -140,7 +72,7 @@ def link_files(photos, folder, count):
 
 def measure_loader(options, photos, case):
     count = case["files"] // (4 if options.quick else 1)
-    with tempfile.TemporaryDirectory() as folder, Sides(options, ["cpp", "python"]) as sides:
+    with tempfile.TemporaryDirectory() as folder, processes(options, ["cpp", "python"]) as sides:
         request = {"do": "loader", "folder": link_files(photos, pathlib.Path(folder), count), "side": case["side"],
                    "batch": case["batch"], "workers": options.workers, "epochs": 1}
         for each in sides.values():
@@ -152,7 +84,7 @@ def measure_loader(options, photos, case):
 
 def measure_epochs(options, photos, model, side, batch, seconds, files):
     count = files // (4 if options.quick else 1)
-    with tempfile.TemporaryDirectory() as folder, Sides(options, ["cpp", "python"]) as sides:
+    with tempfile.TemporaryDirectory() as folder, processes(options, ["cpp", "python"]) as sides:
         request = {"do": "epoch", "folder": link_files(photos, pathlib.Path(folder), count),
                    "workers": options.workers, "epochs": 1}
         open_network(sides, options, model, side, batch)
@@ -169,7 +101,7 @@ def measure_epochs(options, photos, model, side, batch, seconds, files):
 
 def measure_decode(options, case):
     count = case["count"] // (4 if options.quick else 1)
-    with Sides(options, ["cpp", "python"], threads=1) as sides:
+    with processes(options, ["cpp", "python"], threads=1) as sides:
         request = {"do": "decode", "folder": str(options.photos), "count": count, "side": 224}
         for each in sides.values():
             each.ask(**{**request, "count": min(count, 20)})
@@ -180,13 +112,10 @@ def measure_decode(options, case):
 
 def about_sides(options):
     """What the results are of; ends with a message where the two sides do not have the same LibTorch."""
-    with Sides(options, ["cpp", "python"]) as sides:
+    with processes(options, ["cpp", "python"]) as sides:
         answers = {name: each.ask(do="about") for name, each in sides.items()}
         files = {name: each.libtorch() for name, each in sides.items()}
-    if files["cpp"] != files["python"]:
-        raise SystemExit(
-            f"compare.py: both sides must have the same LibTorch, but C++ has {files['cpp']} and Python "
-            f"{files['python']}; run compare.py by the Python whose torch the program is linked with")
+    check_same_libtorch(files)
     return {"date": datetime.date.today().isoformat(), "processor": vision_report.processor(),
             "libtorch": answers["cpp"]["libtorch"], "libtorch_cpu_capability": answers["cpp"]["cpu_capability"],
             "torchvision": answers["python"]["torchvision"], "threads": options.threads, "workers": options.workers,

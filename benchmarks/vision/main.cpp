@@ -11,31 +11,22 @@
 //   {"do":"loader","folder":DIR,"side":224,"batch":64,"workers":2,"epochs":1}
 //   {"do":"epoch","folder":DIR,"workers":2,"epochs":1}     with side and batch of "open"
 //   {"do":"decode","folder":DIR,"count":100,"side":224}
-#include <sys/resource.h>
 #include <torch/torch.h>
-#include <torch/version.h>
 
-#include <exception>
-#include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
 #include <string>
 
+#include "benchmarks/common/requests.hpp"
 #include "loading.hpp"
 #include "training.hpp"
 
 namespace vision_benchmark {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-double peak_mib() {
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;  // Linux counts KiB
-}
+using benchmark_common::Json;
+using benchmark_common::peak_mib;
 
 Json to_json(const Timed& timed) {
   return {{"images", timed.images},
@@ -49,7 +40,7 @@ class Requests {
  public:
   Json answer(const Json& request) {
     const auto what = request.at("do").get<std::string>();
-    if (what == "about") return about();
+    if (what == "about") return benchmark_common::about_libtorch();
     if (what == "open") return open(request);
     if (what == "steps") return steps(request);
     if (what == "loader") return load(request);
@@ -60,12 +51,6 @@ class Requests {
   }
 
  private:
-  static Json about() {
-    return {{"libtorch", TORCH_VERSION},
-            {"cpu_capability", at::get_cpu_capability()},
-            {"threads", at::get_num_threads()}};
-  }
-
   Json open(const Json& request) {
     TrainingSettings s;
     s.model = request.at("model").get<std::string>();
@@ -81,14 +66,7 @@ class Requests {
   }
 
   Json steps(const Json& request) {
-    const std::vector<double> seconds = training().steps(request.at("count").get<int64_t>());
-    double sum = 0;
-    Json milliseconds = Json::array();
-    for (const double each : seconds) {
-      sum += each;
-      milliseconds.push_back(1000 * each);
-    }
-    return {{"seconds", sum}, {"milliseconds", milliseconds}, {"peak_mib", peak_mib()}};
+    return benchmark_common::steps_answer(training().steps(request.at("count").get<int64_t>()));
   }
 
   // Each batch is made float32 and standardised too, which torchvision's usual transforms do in the
@@ -146,13 +124,6 @@ class Requests {
 
 int main() {
   vision_benchmark::Requests requests;
-  for (std::string line; std::getline(std::cin, line);) {
-    vision_benchmark::Json answer;
-    try {
-      answer = requests.answer(vision_benchmark::Json::parse(line));
-    } catch (const std::exception& error) {
-      answer = {{"error", error.what()}};
-    }
-    std::cout << answer.dump() << std::endl;
-  }
+  benchmark_common::answer_requests(
+      [&](const benchmark_common::Json& request) { return requests.answer(request); });
 }

@@ -8,37 +8,20 @@ memory, torch.optim.AdamW(fused=True), and ImageFolder with DataLoader and the t
 """
 
 import itertools
-import json
 import math
 import pathlib
 import random
-import resource
 import sys
 import time
 
 import torch
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+from answering import (  # noqa: E402
+    about_torch, answer_requests, dispatch, import_torchvision, peak_mib, steps_answer)
+
 CLASSES = 1000
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def import_torchvision():
-    """torchvision; where its compiled part does not fit this torch, without the operators that nothing here uses."""
-    try:
-        import torchvision
-    except RuntimeError:
-        for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        for name in ("nms", "qnms"):
-            torch.library.define(
-                "torchvision::" + name, "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision
-    return torchvision
-
-
-def peak_mib():
-    """The largest resident size so far of this process (that of the loader's processes is not in it)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def make_network(torchvision, name):
@@ -170,20 +153,15 @@ def one_by_one(files, count, use):
 
 class Requests:
     def __init__(self):
-        self.torchvision = import_torchvision()
+        self.torchvision = import_torchvision(torch)
         self.training, self.loader, self.loader_key = None, None, None
 
     def answer(self, request):
-        what = request["do"]
-        answers = {"about": self.about, "open": self.open, "steps": self.steps, "loader": self.load,
-                   "epoch": self.epoch, "decode": decode_rates}
-        if what not in answers:
-            raise ValueError(f'"do" must be one of {", ".join(answers)}, got {what}')
-        return answers[what](request)
+        return dispatch({"about": self.about, "open": self.open, "steps": self.steps, "loader": self.load,
+                         "epoch": self.epoch, "decode": decode_rates}, request)
 
     def about(self, _request):
-        return {"libtorch": torch.__version__.partition("+")[0], "torchvision": self.torchvision.__version__,
-                "cpu_capability": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
+        return {**about_torch(torch), "torchvision": self.torchvision.__version__}
 
     def open(self, request):
         self.training = None
@@ -191,8 +169,7 @@ class Requests:
         return {"threads": torch.get_num_threads(), "peak_mib": peak_mib()}
 
     def steps(self, request):
-        milliseconds = self.opened().steps(request["count"])
-        return {"seconds": sum(milliseconds) / 1000, "milliseconds": milliseconds, "peak_mib": peak_mib()}
+        return steps_answer(self.opened().steps(request["count"]))
 
     def load(self, request):
         loader = self.loading(request, request["side"], request["batch"])
@@ -217,15 +194,5 @@ class Requests:
         return self.loader
 
 
-def main():
-    requests = Requests()
-    for line in sys.stdin:
-        try:
-            answer = requests.answer(json.loads(line))
-        except Exception as error:  # it belongs to the one who asked
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    answer_requests(Requests().answer)

@@ -51,18 +51,8 @@ need_packages g++ cmake ninja-build libbenchmark-dev libcli11-dev nlohmann-json3
 need_torch
 build vision vision_benchmark
 
-# The Python whose torch the program is linked with.
-python=${ivon_torch_dir%/lib*/python3*}/bin/python3
-[ -x "$python" ] ||
-  fail "LibTorch must be that of a Python environment here, got $ivon_torch_dir; unset Torch_DIR and CMAKE_PREFIX_PATH"
-
-# python_package <module> <package> [<option>]...: installs it where it is missing and the Python is the project's own.
-python_package() {
-  ! "$python" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)" || return 0
-  [ "$python" -ef .venv/bin/python3 ] || return 0  # compare.py says what is missing
-  step "Python: $2 into .venv" .venv/bin/python -m pip install --disable-pip-version-check "${@:2}" ||
-    say "   going on without $2"
-}
+. benchmarks/common/python.sh
+find_python
 # torchvision 0.28 is the one of torch 2.13: its number is 15 more than torch's. Without its dependencies, so that torch
 # stays the one that the program is linked with.
 minor=$(torch_version_in "$ivon_torch_dir" | cut -d . -f 2)

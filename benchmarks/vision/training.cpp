@@ -6,8 +6,8 @@
 #include <chrono>
 #include <stdexcept>
 
+#include "benchmarks/common/fused_adamw.hpp"
 #include "common/optimizers.hpp"
-#include "fused_adamw.hpp"
 
 namespace vision_benchmark {
 namespace {
@@ -31,7 +31,8 @@ std::unique_ptr<torch::optim::Optimizer> optimizer_of(
     const std::string& name, const std::vector<torch::Tensor>& parameters) {
   const double lr = 1e-3;
   if (name == "adamw") {
-    return std::make_unique<FusedAdamW>(parameters, torch::optim::AdamWOptions(lr));
+    return std::make_unique<benchmark_common::FusedAdamW>(parameters,
+                                                          torch::optim::AdamWOptions(lr));
   }
   if (name == "ivon") {
     examples::OptimizerSettings settings = examples::optimizer_settings("ivon");

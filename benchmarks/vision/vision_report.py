@@ -7,41 +7,18 @@ Usage: vision_report.py RESULTS.json     prints the tables of earlier results
 
 import json
 import pathlib
-import re
 import statistics
 import sys
-import textwrap
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from report import processor, table  # noqa: E402,F401  (compare.py uses processor)
-
-
-def quartiles(values):
-    """(first quartile, median, third quartile)"""
-    if len(values) < 2:
-        return values[0], values[0], values[0]
-    return tuple(statistics.quantiles(values, n=4, method="inclusive"))
-
-
-def ratio(above, below):
-    """Ratio of the medians of all values, and the three quartiles of the rounds' ratios. Each has a list by round."""
-    of_rounds = quartiles([statistics.median(a) / statistics.median(b) for a, b in zip(above, below)])
-    medians = [statistics.median(value for each in values for value in each) for values in (above, below)]
-    return {"ratio": medians[0] / medians[1], "quartiles": of_rounds}
-
-
-def shown(of):
-    return f"{of['ratio']:.3f} ({', '.join(f'{value:.3f}' for value in of['quartiles'])})"
-
-
-def rate(value):
-    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+from rounds import (  # noqa: E402,F401  (compare.py uses processor)
+    by_round, document, median_of_all, processor, rate, ratio, shown, table, write_results)
 
 
 def steps_summary(case):
     """Medians and ratios of one case of training steps."""
     times = case["milliseconds"]
-    medians = {name: statistics.median(t for block in blocks for t in block) for name, blocks in times.items()}
+    medians = {name: median_of_all(blocks) for name, blocks in times.items()}
     return {"milliseconds": medians,
             "images_per_second": {name: 1000 * case["batch"] / value for name, value in medians.items()},
             "cpp_over_python": ratio(times["python"], times["cpp"]),
@@ -65,15 +42,10 @@ def steps_table(cases):
             table(header, rows))
 
 
-def by_round(rounds, name, value):
-    return [[value(each[name])] for each in rounds]
-
-
 def compared(rounds, value, of_python=None):
     """Medians of both sides' rates and the ratio C++ / Python."""
     cpp, python = by_round(rounds, "cpp", value), by_round(rounds, "python", of_python or value)
-    return {"cpp": statistics.median(v for each in cpp for v in each),
-            "python": statistics.median(v for each in python for v in each), "cpp_over_python": ratio(cpp, python)}
+    return {"cpp": median_of_all(cpp), "python": median_of_all(python), "cpp_over_python": ratio(cpp, python)}
 
 
 def loader_summary(case):
@@ -126,18 +98,14 @@ def decode_table(cases):
 
 def text(results):
     about = results["about"]
-    parts = [", ".join(f"{key} {value}" for key, value in about.items())]
-    if about["quick"]:
-        parts.append("A quick run: these times show only that everything works.")
+    parts = []
     if results["steps"]:
         parts.append(steps_table(results["steps"]))
     if results["loader"] or results["epochs"]:
         parts.append(files_table(results["loader"], results["epochs"], about["workers"]))
     if results["decode"]:
         parts.append(decode_table(results["decode"]))
-    # Prose is wrapped, and a table's row stays one line.
-    lines = "\n\n".join(parts).split("\n")
-    return "\n".join(line if line.startswith("|") else textwrap.fill(line, 120) for line in lines)
+    return document(about, parts)
 
 
 def summaries(results):
@@ -149,14 +117,7 @@ def summaries(results):
 
 def write(results, folder):
     """Writes the tables and all that was measured; returns the files' name without its ending."""
-    about = results["about"]
-    slug = re.sub("[^a-z0-9]+", "-", about["processor"].lower()).strip("-")
-    name = f"{about['date']}_vision_{slug}_{about['libtorch']}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(text(results) + "\n", encoding="utf-8")
-    (folder / f"{name}.json").write_text(
-        json.dumps({**results, "summary": summaries(results)}, indent=1) + "\n", encoding="utf-8")
-    return name
+    return write_results("vision", results, summaries(results), text(results), folder)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@
 #include <torch/optim/sgd.h>
 
 #include <algorithm>
-#include <functional>
 #include <stdexcept>
 #include <utility>
 
@@ -19,59 +18,68 @@ template class ivon::IVON<ivon::PriceEstimator>;
 namespace examples {
 namespace {
 
-using Parameters = std::vector<torch::Tensor>;
+using Groups = std::vector<ParameterGroup>;
 using OptimizerPtr = std::unique_ptr<torch::optim::Optimizer>;
+
+// An optimizer with one LibTorch group for each of `groups`; `options` makes the options of one
+// from settings.
+template <class Optimizer, class MakeOptions>
+OptimizerPtr with_groups(const OptimizerSettings& s, Groups groups, const MakeOptions& options) {
+  using Options = decltype(options(s));
+  OptimizerSettings undecayed = s;
+  undecayed.weight_decay = 0;
+  std::vector<torch::optim::OptimizerParamGroup> all;
+  for (ParameterGroup& group : groups) {
+    all.emplace_back(std::move(group.parameters),
+                     std::make_unique<Options>(options(group.decays ? s : undecayed)));
+  }
+  return std::make_unique<Optimizer>(std::move(all), options(s));
+}
 
 torch::optim::AdamWOptions adamw_options(const OptimizerSettings& s) {
   return torch::optim::AdamWOptions(s.lr).betas({s.beta1, s.beta2}).weight_decay(s.weight_decay);
 }
 
-OptimizerPtr make_ivon(const OptimizerSettings& s, Parameters parameters) {
-  return std::make_unique<ivon::IVON<>>(std::move(parameters),
-                                        ivon::IVONOptions::like_adamw(adamw_options(s), s.ess)
-                                            .noise_max(s.noise_max)
-                                            .sample_on_step(s.sample_on_step));
+ivon::IVONOptions ivon_options(const OptimizerSettings& s) {
+  return ivon::IVONOptions::like_adamw(adamw_options(s), s.ess)
+      .noise_max(s.noise_max)
+      .sample_on_step(s.sample_on_step);
 }
 
-OptimizerPtr make_ivon_paper(const OptimizerSettings& s, Parameters parameters) {
-  return std::make_unique<ivon::IVON<>>(std::move(parameters),
-                                        ivon::IVONOptions(s.lr)
-                                            .ess(s.ess)
-                                            .hess_init(s.hess_init)
-                                            .beta1(s.beta1)
-                                            .beta2(s.beta2)
-                                            .weight_decay(s.weight_decay)
-                                            .clip_radius(s.clip_radius)
-                                            .noise_max(s.noise_max)
-                                            .sample_on_step(s.sample_on_step));
+ivon::IVONOptions ivon_paper_options(const OptimizerSettings& s) {
+  return ivon::IVONOptions(s.lr)
+      .ess(s.ess)
+      .hess_init(s.hess_init)
+      .beta1(s.beta1)
+      .beta2(s.beta2)
+      .weight_decay(s.weight_decay)
+      .clip_radius(s.clip_radius)
+      .rescale_lr(s.rescale_lr)
+      .noise_max(s.noise_max)
+      .sample_on_step(s.sample_on_step);
 }
 
-OptimizerPtr make_adamw(const OptimizerSettings& s, Parameters parameters) {
-  return std::make_unique<torch::optim::AdamW>(std::move(parameters), adamw_options(s));
+torch::optim::SGDOptions sgd_options(const OptimizerSettings& s) {
+  return torch::optim::SGDOptions(s.lr).momentum(s.beta1).weight_decay(s.weight_decay);
 }
 
-OptimizerPtr make_sgd(const OptimizerSettings& s, Parameters parameters) {
-  return std::make_unique<torch::optim::SGD>(
-      std::move(parameters),
-      torch::optim::SGDOptions(s.lr).momentum(s.beta1).weight_decay(s.weight_decay));
+LionOptions lion_options(const OptimizerSettings& s) {
+  return LionOptions(s.lr).betas({s.beta1, s.beta2}).weight_decay(s.weight_decay);
 }
 
-OptimizerPtr make_lion(const OptimizerSettings& s, Parameters parameters) {
-  return std::make_unique<Lion>(
-      std::move(parameters),
-      LionOptions(s.lr).betas({s.beta1, s.beta2}).weight_decay(s.weight_decay));
+NovoGradOptions novograd_options(const OptimizerSettings& s) {
+  return NovoGradOptions(s.lr).betas({s.beta1, s.beta2}).weight_decay(s.weight_decay);
 }
 
-OptimizerPtr make_novograd(const OptimizerSettings& s, Parameters parameters) {
-  return std::make_unique<NovoGrad>(
-      std::move(parameters),
-      NovoGradOptions(s.lr).betas({s.beta1, s.beta2}).weight_decay(s.weight_decay));
+template <class Optimizer, auto kOptions>
+OptimizerPtr make(const OptimizerSettings& s, Groups groups) {
+  return with_groups<Optimizer>(s, std::move(groups), kOptions);
 }
 
 struct Entry {
   OptimizerSettings usual;
   std::vector<std::string> names;  // of the settings that it has
-  std::function<OptimizerPtr(const OptimizerSettings&, Parameters)> make;
+  OptimizerPtr (*make)(const OptimizerSettings&, Groups);
 };
 
 OptimizerSettings usual(const std::string& name, double lr, double weight_decay, double beta2) {
@@ -100,15 +108,23 @@ const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = {
       {usual_ivon(),
        {"lr", "ess", "beta1", "beta2", "weight-decay", "noise-max", "sample-on-step"},
-       make_ivon},
+       make<ivon::IVON<>, ivon_options>},
       {usual("ivon-paper", 0.1, 1e-4, 0.99999),
-       {"lr", "ess", "hess-init", "beta1", "beta2", "weight-decay", "clip-radius", "noise-max",
-        "sample-on-step"},
-       make_ivon_paper},
-      {usual("adamw", 1e-3, 1e-2, 0.999), {"lr", "beta1", "beta2", "weight-decay"}, make_adamw},
-      {usual("sgd", 0.1, 1e-4, 0.999), {"lr", "beta1", "weight-decay"}, make_sgd},
-      {usual("lion", 1e-4, 0.1, 0.99), {"lr", "beta1", "beta2", "weight-decay"}, make_lion},
-      {usual_novograd(), {"lr", "beta1", "beta2", "weight-decay"}, make_novograd},
+       {"lr", "ess", "hess-init", "beta1", "beta2", "weight-decay", "clip-radius", "rescale-lr",
+        "noise-max", "sample-on-step"},
+       make<ivon::IVON<>, ivon_paper_options>},
+      {usual("adamw", 1e-3, 1e-2, 0.999),
+       {"lr", "beta1", "beta2", "weight-decay"},
+       make<torch::optim::AdamW, adamw_options>},
+      {usual("sgd", 0.1, 1e-4, 0.999),
+       {"lr", "beta1", "weight-decay"},
+       make<torch::optim::SGD, sgd_options>},
+      {usual("lion", 1e-4, 0.1, 0.99),
+       {"lr", "beta1", "beta2", "weight-decay"},
+       make<Lion, lion_options>},
+      {usual_novograd(),
+       {"lr", "beta1", "beta2", "weight-decay"},
+       make<NovoGrad, novograd_options>},
   };
   return all;
 }
@@ -134,6 +150,7 @@ void add_named(Settings& settings, OptimizerSettings& s, const std::vector<std::
   add("beta2", s.beta2, "decay of the second moment or Hessian");
   add("weight-decay", s.weight_decay, "weight decay");
   add("clip-radius", s.clip_radius, "bound on each element of a step; inf = none");
+  add("rescale-lr", s.rescale_lr, "multiply the learning rate by the initial Hessian");
   add("noise-max", s.noise_max, "bound on the standard deviation of a weight; inf = none");
   add("sample-on-step", s.sample_on_step, "step() draws the next sample; the same training");
 }
@@ -170,7 +187,20 @@ std::vector<std::string> optimizer_setting_names(const OptimizerSettings& s,
 
 std::unique_ptr<torch::optim::Optimizer> make_optimizer(const OptimizerSettings& s,
                                                         std::vector<torch::Tensor> parameters) {
-  return entry(s.name).make(s, std::move(parameters));
+  return make_optimizer(s, Groups{{std::move(parameters)}});
+}
+
+std::unique_ptr<torch::optim::Optimizer> make_optimizer(const OptimizerSettings& s,
+                                                        std::vector<ParameterGroup> groups) {
+  return entry(s.name).make(s, std::move(groups));
+}
+
+std::vector<ParameterGroup> decay_matrices(const std::vector<torch::Tensor>& parameters) {
+  std::vector<ParameterGroup> groups = {{{}, true}, {{}, false}};
+  for (const torch::Tensor& parameter : parameters) {
+    groups[parameter.dim() >= 2 ? 0 : 1].parameters.push_back(parameter);
+  }
+  return groups;
 }
 
 ivon::IVON<>* as_ivon(torch::optim::Optimizer& optimizer) {

@@ -27,6 +27,7 @@ struct OptimizerSettings {
   double ess = 0;           // IVON: effective sample size, > 0; usually the training examples
   double hess_init = 1;     // ivon-paper: initial Hessian, > 0
   double clip_radius = std::numeric_limits<double>::infinity();  // ivon-paper: bound on a step
+  bool rescale_lr = true;                                        // ivon-paper: lr times hess_init
   double noise_max = std::numeric_limits<double>::infinity();    // IVON: bound on a weight's noise
   bool sample_on_step = false;                                   // IVON: step() draws a sample
 };
@@ -53,6 +54,20 @@ std::vector<std::string> optimizer_setting_names(const OptimizerSettings& s,
 // a c10::Error or std::invalid_argument of its own.
 std::unique_ptr<torch::optim::Optimizer> make_optimizer(const OptimizerSettings& s,
                                                         std::vector<torch::Tensor> parameters);
+
+// Parameters, and whether the weight decay of the settings holds for them or is 0.
+struct ParameterGroup {
+  std::vector<torch::Tensor> parameters;
+  bool decays = true;
+};
+
+// The same with a group of the optimizer for each of `groups`.
+std::unique_ptr<torch::optim::Optimizer> make_optimizer(const OptimizerSettings& s,
+                                                        std::vector<ParameterGroup> groups);
+
+// Two groups: the parameters with two or more dimensions decay, and the others (biases, the factors
+// of layer norms) do not, as it is usual for transformers.
+std::vector<ParameterGroup> decay_matrices(const std::vector<torch::Tensor>& parameters);
 
 // `optimizer` as IVON, or null if it is another.
 ivon::IVON<>* as_ivon(torch::optim::Optimizer& optimizer);

@@ -29,8 +29,9 @@ std::string duration(double seconds) {
 }
 
 Progress::Progress(std::string label, int64_t examples, int64_t epochs, int64_t first_epoch,
-                   int64_t done, at::Tensor loss_sum)
+                   int64_t done, at::Tensor loss_sum, ProgressWords words)
     : label_(std::move(label)),
+      words_(std::move(words)),
       examples_(examples),
       epochs_(epochs),
       epoch_(first_epoch),
@@ -63,19 +64,20 @@ double Progress::mean_loss() const {
 
 double Progress::rate() const {
   const double elapsed = std::max(seconds_between(start_, Clock::now()), 1e-9);
-  return static_cast<double>(done_run_) / elapsed;
+  return static_cast<double>(done_run_ * words_.items_per_example) / elapsed;
 }
 
 void Progress::print(bool epoch_end) {
   last_print_ = Clock::now();
   const double speed = rate();
-  const auto left = static_cast<double>((epochs_ - epoch_) * examples_ - done_epoch_);
+  const auto left = static_cast<double>(((epochs_ - epoch_) * examples_ - done_epoch_) *
+                                        words_.items_per_example);
   const double loss = mean_loss();
   const bool last = epoch_end && epoch_ + 1 == epochs_;
   const std::string line = fmt::format(
-      "{} | epoch {:>2}/{} {:>3}% | loss {:.4f} | {:>6.0f} examples/s | {} {}", label_, epoch_ + 1,
-      epochs_, examples_ > 0 ? 100 * done_epoch_ / examples_ : 100, loss, speed,
-      last ? "took" : "ETA",
+      "{} | {} {:>2}/{} {:>3}% | loss {:.4f} | {:>6.0f} {}/s | {} {}", label_, words_.epoch,
+      epoch_ + 1, epochs_, examples_ > 0 ? 100 * done_epoch_ / examples_ : 100, loss, speed,
+      words_.items, last ? "took" : "ETA",
       duration(last ? seconds_between(start_, last_print_) : left / std::max(speed, 1e-9)));
   if (terminal_) {
     fmt::print("\r{:<100}{}", line, last ? "\n" : "");

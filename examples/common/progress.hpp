@@ -10,6 +10,13 @@
 
 namespace examples {
 
+// What a progress line counts.
+struct ProgressWords {
+  std::string epoch = "epoch";     // a pass over the examples, after which the line is final
+  std::string items = "examples";  // of the rate
+  int64_t items_per_example = 1;
+};
+
 // Redraws one line (with \r) where stdout is a terminal; prints a plain line every few seconds and
 // one at each epoch's end where it is not, so that logs stay short and readable.
 class Progress {
@@ -18,7 +25,7 @@ class Progress {
   // `first_epoch` (from 0) after `done` examples whose losses sum to `loss_sum` (float64 scalar,
   // undefined: 0).
   Progress(std::string label, int64_t examples, int64_t epochs, int64_t first_epoch = 0,
-           int64_t done = 0, at::Tensor loss_sum = {});
+           int64_t done = 0, at::Tensor loss_sum = {}, ProgressWords words = {});
 
   // `count` more examples were trained on with mean loss `loss`, a scalar on any device: it is read
   // when a line is printed, so that training need not wait for a GPU at every step.
@@ -30,7 +37,7 @@ class Progress {
   // The loss averaged over this epoch's examples, 0 before the first. Waits for a GPU.
   double mean_loss() const;
 
-  // Examples per second in this run of the program, 0 before the first.
+  // Items per second in this run of the program, 0 before the first.
   double rate() const;
 
   // Prints the epoch's last line and begins the next epoch. Waits for a GPU.
@@ -42,6 +49,7 @@ class Progress {
   void print(bool epoch_end);
 
   std::string label_;
+  ProgressWords words_;
   int64_t examples_, epochs_, epoch_;
   bool terminal_;
   Clock::time_point start_, last_print_;

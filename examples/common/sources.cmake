@@ -6,6 +6,7 @@ set(common_sources
   common/classification.cpp
   common/data/fashion_mnist.cpp
   common/data/idx.cpp
+  common/data/parallel_for.cpp
   common/figures.cpp
   common/gnuplot.cpp
   common/interrupt.cpp
@@ -43,7 +44,6 @@ set(image_sources
   common/data/packed_format.cpp
   common/data/packed_images.cpp
   common/data/packed_writer.cpp
-  common/data/parallel_for.cpp
   common/data/rand_augment.cpp
   common/data/resize.cpp
   common/models/filter_response_norm.cpp
@@ -52,3 +52,25 @@ set(image_sources
   common/models/small_resnet.cpp
   common/models/state_dict.cpp
   common/models/vit.cpp)
+
+# For language models: a library of its own.
+set(text_sources
+  common/activation_checkpoint.cpp
+  common/data/memory_map.cpp
+  common/data/token_batches.cpp
+  common/data/token_file.cpp
+  common/models/gpt2.cpp
+  common/models/gpt2_weights.cpp
+  common/models/lora.cpp
+  common/models/lora_files.cpp
+  common/models/model_files.cpp
+  common/models/projection.cpp
+  common/models/safetensors.cpp
+  common/models/safetensors_header.cpp
+  common/text/bpe_merging.cpp
+  common/text/bpe_tokenizer.cpp
+  common/text/bpe_trainer.cpp
+  common/text/bpe_vocabulary.cpp
+  common/text/character_tokenizer.cpp
+  common/text/open_tokenizer.cpp
+  common/text/pre_tokenizer.cpp)

@@ -9,9 +9,9 @@
 #include <chrono>
 #include <cstdio>
 #include <ivon/schedulers.hpp>
+#include <variant>
 
 #include "common/interrupt.hpp"
-#include "common/progress.hpp"
 
 namespace examples {
 namespace {
@@ -34,6 +34,18 @@ int64_t warmup_steps(const TrainingPlan& plan) {
   return static_cast<int64_t>(plan.warmup * static_cast<double>(total_steps(plan)));
 }
 
+using Schedule = std::variant<ivon::WarmupCosineLR, ivon::WarmupLinearLR>;
+
+Schedule make_schedule(torch::optim::Optimizer& optimizer, const TrainingPlan& plan) {
+  const int64_t warmup = warmup_steps(plan), total = total_steps(plan);
+  if (plan.linear) {
+    return Schedule(std::in_place_type<ivon::WarmupLinearLR>, optimizer, warmup, total,
+                    plan.final_factor);
+  }
+  return Schedule(std::in_place_type<ivon::WarmupCosineLR>, optimizer, warmup, total,
+                  plan.final_factor);
+}
+
 Json run_fingerprint(const TrainingPlan& plan) {
   Json fingerprint = plan.fingerprint.is_null() ? Json::object() : plan.fingerprint;
   fingerprint["seed"] = plan.seed;
@@ -48,12 +60,12 @@ class Loop {
         optimizer_(optimizer),
         plan_(plan),
         step_(step),
-        schedule_(optimizer, warmup_steps(plan), total_steps(plan)),
+        schedule_(make_schedule(optimizer, plan)),
         checkpoint_(checkpoint_file(plan), run_fingerprint(plan), plan.device) {
     std::filesystem::create_directories(checkpoint_.file().parent_path());
     checkpoint_.add("model", module);
     checkpoint_.add("optimizer", optimizer);
-    checkpoint_.add("schedule", schedule_);
+    std::visit([this](auto& schedule) { checkpoint_.add("schedule", schedule); }, schedule_);
     if (plan.add_to_checkpoint) plan.add_to_checkpoint(checkpoint_);
   }
 
@@ -61,7 +73,8 @@ class Loop {
     if (plan_.resume) position_ = checkpoint_.load().value_or(Position());
     Progress progress(fmt::format("{:<5} seed {}", plan_.name, plan_.seed), plan_.examples,
                       plan_.epochs, position_.epoch,
-                      std::min(position_.batch * plan_.batch, plan_.examples), position_.loss_sum);
+                      std::min(position_.batch * plan_.batch, plan_.examples), position_.loss_sum,
+                      plan_.words);
     const SignalScope signals;
     module_.train();
     started_ = last_checkpoint_ = last_log_ = Clock::now();
@@ -86,7 +99,7 @@ class Loop {
       const int64_t first = position_.batch * plan_.batch;
       const torch::Tensor rows = order.slice(0, first, first + plan_.batch);
       const torch::Tensor loss = step_(rows);
-      schedule_.step();
+      std::visit([](auto& schedule) { schedule.step(); }, schedule_);
       progress.update(rows.size(0), loss);
       position_.loss_sum = progress.loss_sum();
       if (++position_.batch == batches) return;  // the checkpoint is written after the epoch
@@ -126,7 +139,7 @@ class Loop {
                  {"step", position_.epoch * batches_per_epoch(plan_) + position_.batch},
                  {"loss", progress.mean_loss()},
                  {"lr", optimizer_.param_groups().front().options().get_lr()},
-                 {"examples_per_second", progress.rate()},
+                 {plan_.words.items + "_per_second", progress.rate()},
                  {"seconds", position_.seconds + seconds_since(started_)}};
     line.update(more);
     plan_.log->write(line);
@@ -160,7 +173,7 @@ class Loop {
   torch::optim::Optimizer& optimizer_;
   const TrainingPlan& plan_;
   const TrainingStep& step_;
-  ivon::WarmupCosineLR schedule_;
+  Schedule schedule_;
   Checkpoint checkpoint_;
   Position position_;
   Clock::time_point started_;  // since when position_.seconds does not count the time

@@ -14,6 +14,7 @@
 
 #include "common/checkpoint.hpp"
 #include "common/program.hpp"
+#include "common/progress.hpp"
 #include "common/run_log.hpp"
 #include "common/settings.hpp"
 
@@ -25,12 +26,15 @@ struct TrainingPlan {
   int64_t examples = 0;                // in the training set, >= 1
   int64_t batch = 1;                   // examples per step, >= 1; the last batch may be smaller
   int64_t epochs = 1;                  // >= 0
-  double warmup = 0.05;                // share of the steps with rising rate, then cosine to 0
+  double warmup = 0.05;                // share of the steps with a rising learning rate
+  bool linear = false;                 // the learning rate falls in a line and not as a cosine
+  double final_factor = 0;             // learning rate at the end, as a multiple of the highest
   int64_t seed = 1;                    // of the order of the data
   bool resume = false;                 // go on from the checkpoint if there is one
   torch::Device device = torch::kCPU;  // where the step gets its row numbers
   Json fingerprint;                    // of the settings; this run's seed is added
   RunLog* log = nullptr;               // may be null
+  ProgressWords words;                 // of the progress line
   double checkpoint_seconds = 60;      // between checkpoints within an epoch
   double log_seconds = 10;             // between lines of the log within an epoch
 

@@ -10,9 +10,9 @@
 #include <sstream>
 
 #include "commands.hpp"
+#include "common/memory.hpp"
 #include "common/run_log.hpp"
 #include "evaluation.hpp"
-#include "memory.hpp"
 #include "training.hpp"
 
 namespace image_classification {
@@ -72,7 +72,7 @@ void train(Settings& s, const examples::Settings& list) {
   for (int64_t i = 0; i < s.common.seeds; ++i) {
     runs.push_back(train_one(s, list, data, outside.get(), s.common.seed + i, log));
   }
-  const double peak = peak_memory_gib();
+  const double peak = examples::peak_memory_gib();
   fmt::print("Peak memory {:.2f} GiB\n", peak);
   examples::write_results(
       s.common.out, {{"settings", list.to_json()}, {"runs", runs}, {"peak_memory_gib", peak}});

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace vision_benchmark {
+namespace benchmark_common {
 
 // Every parameter must have a gradient when step() is called. Saves nothing and takes no closure.
 class FusedAdamW : public torch::optim::Optimizer {
@@ -48,4 +48,4 @@ class FusedAdamW : public torch::optim::Optimizer {
   float iterations_ = 0;
 };
 
-}  // namespace vision_benchmark
+}  // namespace benchmark_common

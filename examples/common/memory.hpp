@@ -4,7 +4,7 @@
 
 #include <sys/resource.h>
 
-namespace image_classification {
+namespace examples {
 
 // The largest resident size of this process so far, in GiB.
 inline double peak_memory_gib() {
@@ -13,4 +13,4 @@ inline double peak_memory_gib() {
   return static_cast<double>(usage.ru_maxrss) / (1 << 20);  // Linux counts KiB
 }
 
-}  // namespace image_classification
+}  // namespace examples

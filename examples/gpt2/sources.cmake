@@ -1,0 +1,26 @@
+# The sources of the example but main.cpp, relative to examples/: a library, for the program and for tests.
+set(gpt2_sources
+  gpt2/candidates.cpp
+  gpt2/choice_model.cpp
+  gpt2/choice_scores.cpp
+  gpt2/choice_tokens.cpp
+  gpt2/choices.cpp
+  gpt2/coloured_text.cpp
+  gpt2/ensemble.cpp
+  gpt2/finetune.cpp
+  gpt2/generate.cpp
+  gpt2/generate_command.cpp
+  gpt2/generation.cpp
+  gpt2/make_questions.cpp
+  gpt2/model_folder.cpp
+  gpt2/next_token.cpp
+  gpt2/perplexity.cpp
+  gpt2/prepare.cpp
+  gpt2/scores.cpp
+  gpt2/settings.cpp
+  gpt2/steps.cpp
+  gpt2/stop_text.cpp
+  gpt2/text_data.cpp
+  gpt2/train.cpp
+  gpt2/training.cpp
+  gpt2/utf8_stream.cpp)
