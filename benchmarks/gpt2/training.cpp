@@ -52,7 +52,7 @@ Training::Training(const StepSettings& settings) {
   inputs_ = torch::randint(0, settings.model.vocabulary, shape, torch::kLong);
   targets_ = torch::randint(0, settings.model.vocabulary, shape, torch::kLong);
   const gpt2::Stepping stepping{
-      *model_, *optimizer_,
+      model_->parameters(), *optimizer_,
       [this](const torch::Tensor& /*rows*/) { return model_->loss(inputs_, targets_); },
       /*accumulate=*/1, settings.clipping};
   step_ = settings.contender == "ivon-paper" ? gpt2::one_sample_step(stepping)

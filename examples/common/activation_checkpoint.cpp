@@ -190,11 +190,11 @@ torch::Tensor checkpointed(const std::function<torch::Tensor(const torch::Tensor
     // The first run makes a graph too, which tells the parameters, and which ends with this block.
     const torch::Tensor leaf = checkpoint_leaf(input);
     const torch::Tensor output = function(leaf);
-    if (output.requires_grad()) parameters = checkpoint_parameters(output, leaf);
+    if (!output.requires_grad()) return output;  // nothing of it will be computed again
+    parameters = checkpoint_parameters(output, leaf);
     run->output = output.detach();
   }
   if (torch::equal(run->cpu_random, checkpoint_generator_state(at::kCPU))) run->cpu_random.reset();
-  if (parameters.empty() && !input.requires_grad()) return run->output;
   return CheckpointNode::apply(run, input, at::TensorList(parameters));
 }
 

@@ -16,10 +16,10 @@ namespace examples {
 // numbers of LibTorch's default generators (dropout) and autocast are as in the first run.
 //
 // `function` may be called after checkpointed() has returned, until the backward pass is over: what
-// it refers to must live so long, and the parameters must hold the same values. Without gradients
-// it is just called. Tensors that `function` uses besides its input must be leaves of the autograd
-// graph, as parameters are, or need no gradient. Gradients of gradients are not supported: they are
-// an error.
+// it refers to must live so long, and the parameters must hold the same values. Without gradients,
+// or where its output needs none, it is just called. Tensors that `function` uses besides its input
+// must be leaves of the autograd graph, as parameters are, or need no gradient. Gradients of
+// gradients are not supported: they are an error.
 torch::Tensor checkpointed(const std::function<torch::Tensor(const torch::Tensor&)>& function,
                            const torch::Tensor& input);
 

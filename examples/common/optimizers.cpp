@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 
 #include "common/optimizers/lion.hpp"
@@ -33,7 +34,16 @@ OptimizerPtr with_groups(const OptimizerSettings& s, Groups groups, const MakeOp
     all.emplace_back(std::move(group.parameters),
                      std::make_unique<Options>(options(group.decays ? s : undecayed)));
   }
-  return std::make_unique<Optimizer>(std::move(all), options(s));
+  auto optimizer = std::make_unique<Optimizer>(std::move(all), options(s));
+  if constexpr (!std::is_same_v<Options, ivon::IVONOptions>) {
+    // LibTorch takes a value that is its class's default, such as SGD's weight decay of 0, for one
+    // that was not set, and puts the optimizer's in its place.
+    for (size_t i = 0; i < groups.size(); ++i) {
+      optimizer->param_groups()[i].set_options(
+          std::make_unique<Options>(options(groups[i].decays ? s : undecayed)));
+    }
+  }
+  return optimizer;
 }
 
 torch::optim::AdamWOptions adamw_options(const OptimizerSettings& s) {

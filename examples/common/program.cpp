@@ -69,6 +69,7 @@ int set_threads(int threads) {
 
 int parse_and_run(int argc, char** argv, const Program& program) {
   CLI::App app(program.description, program.name);
+  if (!program.out.empty()) program.common.out = program.out;
   Settings settings;
   add_common_settings(settings, program);
   if (program.add_settings) program.add_settings(settings);

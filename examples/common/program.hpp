@@ -42,6 +42,9 @@ struct Program {
   // Where the arguments go that belong to no option, at least one; null: there are none.
   std::vector<std::string>* files = nullptr;
   std::string files_help = {};
+  // The default of --out where commands of one program have folders of their own; empty: that of
+  // `common`.
+  std::string out = {};
 };
 
 // Parses the command line, sets the number of threads, runs the program, and turns what it throws

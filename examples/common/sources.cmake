@@ -4,6 +4,7 @@ set(common_sources
   common/atomic_file.cpp
   common/checkpoint.cpp
   common/classification.cpp
+  common/clip_gradient.cpp
   common/data/fashion_mnist.cpp
   common/data/idx.cpp
   common/data/parallel_for.cpp
@@ -56,9 +57,11 @@ set(image_sources
 # For language models: a library of its own.
 set(text_sources
   common/activation_checkpoint.cpp
+  common/data/file_checksum.cpp
   common/data/memory_map.cpp
   common/data/token_batches.cpp
   common/data/token_file.cpp
+  common/models/fast_linear.cpp
   common/models/gpt2.cpp
   common/models/gpt2_weights.cpp
   common/models/lora.cpp

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <ivon/schedulers.hpp>
+#include <utility>
 #include <variant>
 
 #include "common/interrupt.hpp"
@@ -184,12 +185,16 @@ class Loop {
 
 TrainingPlan make_plan(const CommonSettings& common, const Settings& settings,
                        const std::vector<std::string>& without) {
+  return make_plan(common, settings.fingerprint(without));
+}
+
+TrainingPlan make_plan(const CommonSettings& common, Json fingerprint) {
   TrainingPlan plan;
   plan.out = common.out;
   plan.seed = common.seed;
   plan.resume = common.resume;
   plan.device = torch::Device(common.device);
-  plan.fingerprint = settings.fingerprint(without);
+  plan.fingerprint = std::move(fingerprint);
   return plan;
 }
 

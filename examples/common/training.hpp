@@ -57,6 +57,9 @@ struct TrainingPlan {
 TrainingPlan make_plan(const CommonSettings& common, const Settings& settings,
                        const std::vector<std::string>& without = {});
 
+// The same with a fingerprint that the caller has made.
+TrainingPlan make_plan(const CommonSettings& common, Json fingerprint);
+
 // One optimizer step on the examples with the numbers `rows` (int64, [batch], on plan.device).
 // Returns the mean loss, a scalar on any device.
 using TrainingStep = std::function<torch::Tensor(const torch::Tensor& rows)>;

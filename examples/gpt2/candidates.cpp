@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "common/text/unicode_classes.hpp"
 #include "utf8_stream.hpp"
 
 namespace gpt2 {
@@ -16,11 +17,9 @@ namespace {
 constexpr size_t kChrfOrders = 6;
 constexpr double kChrfBetaSquared = 4;
 
-// What Unicode calls white space and Python's str.split() takes for it.
+// What Python's str.split() takes for white space: Unicode's and four separators of ASCII.
 bool is_chrf_space(char32_t c) {
-  return (c >= 0x9 && c <= 0xD) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
-         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-         c == 0x205F || c == 0x3000;
+  return examples::class_of(c) == examples::CharacterClass::kSpace || (c >= 0x1C && c <= 0x1F);
 }
 
 // The characters of a text that count.

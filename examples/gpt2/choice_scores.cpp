@@ -44,6 +44,7 @@ struct ChoiceTest {
 
   ChoiceTest(const std::vector<TokenQuestion>& questions, int64_t batch,
              const torch::Device& device) {
+    check(questions.size(), batch);
     std::vector<int64_t> numbers(questions.size());
     std::iota(numbers.begin(), numbers.end(), 0);
     const auto length = [&](int64_t i) { return questions[static_cast<size_t>(i)].longest(); };
@@ -55,8 +56,23 @@ struct ChoiceTest {
     for (const torch::Tensor& rows : order.split(batch)) {
       batches.push_back(choice_batch(questions, rows, device, static_cast<int64_t>(most)));
     }
-    averages.resize(batches.size());
+    clear();
   }
+
+  static void check(size_t questions, int64_t batch) {
+    if (questions == 0) {
+      throw std::invalid_argument(
+          "there must be at least 1 question to predict, but there is none; check the file of "
+          "questions");
+    }
+    if (batch < 1) {
+      throw std::invalid_argument(fmt::format(
+          "the questions of a forward pass must be at least 1, but are {}; 16 is usual", batch));
+    }
+  }
+
+  // Begins new averages.
+  void clear() { averages.assign(batches.size(), {}); }
 
   // What `tensor_of` takes from each batch's result, joined in the order of the questions.
   template <class TensorOf>
@@ -79,17 +95,7 @@ struct ChoiceTest {
   }
 };
 
-void check_choice_test(bool has_posterior, size_t questions, const std::vector<int64_t>& counts,
-                       int64_t batch) {
-  if (questions == 0) {
-    throw std::invalid_argument(
-        "there must be at least 1 question to predict, but there is none; "
-        "check the file of questions");
-  }
-  if (batch < 1) {
-    throw std::invalid_argument(fmt::format(
-        "the questions of a forward pass must be at least 1, but are {}; 16 is usual", batch));
-  }
+void check_choice_counts(bool has_posterior, const std::vector<int64_t>& counts) {
   for (size_t i = 0; i < counts.size(); ++i) {
     const bool rises = i == 0 ? counts[i] >= 0 : counts[i] > counts[i - 1];
     if (rises && (has_posterior || counts[i] == 0)) continue;
@@ -114,23 +120,22 @@ ChoiceRow choice_row(const ChoicePrediction& prediction, double tau, double prun
   return row;
 }
 
-}  // namespace
-
-std::vector<ChoicePrediction> predict_choices(examples::Gpt2& model,
-                                              const ivon::Posterior* posterior,
-                                              const std::vector<TokenQuestion>& questions,
-                                              const std::vector<int64_t>& counts,
-                                              const ChoiceTestSettings& settings,
-                                              const std::string& label) {
-  check_choice_test(posterior != nullptr, questions.size(), counts, settings.batch);
+// predict_choices() with batches that are made already and averages that it begins anew.
+std::vector<ChoicePrediction> predict_choice_test(examples::Gpt2& model,
+                                                  const ivon::Posterior* posterior,
+                                                  ChoiceTest& test,
+                                                  const std::vector<int64_t>& counts,
+                                                  const ChoiceTestSettings& settings,
+                                                  const std::string& label) {
+  check_choice_counts(posterior != nullptr, counts);
   const torch::NoGradGuard no_grad;
   const ChoiceEvaluationMode evaluating(model);
+  test.clear();
   std::optional<ivon::Posterior> q;  // a copy, because drawing changes the position in the noise
   if (posterior != nullptr) q = *posterior;
   if (q) q->manual_seed(settings.seed);
   const torch::Device device = device_of_choices(model);
-  ChoiceTest test(questions, settings.batch, device);
-  const auto n = static_cast<int64_t>(questions.size());
+  const int64_t n = test.order.size(0);
   const bool at_mean = !counts.empty() && counts.front() == 0;
   const int64_t passes = (counts.empty() ? 0 : counts.back()) + (at_mean ? 1 : 0);
   examples::CountProgress progress(label, passes * n, "questions");
@@ -151,7 +156,7 @@ std::vector<ChoicePrediction> predict_choices(examples::Gpt2& model,
       add_to_averages();
       all.push_back(test.result());
       all.back().samples = 0;
-      test.averages.assign(test.averages.size(), {});
+      test.clear();
       continue;
     }
     while (test.averages.front().count() < count) {
@@ -162,6 +167,18 @@ std::vector<ChoicePrediction> predict_choices(examples::Gpt2& model,
   }
   progress.end();
   return all;
+}
+
+}  // namespace
+
+std::vector<ChoicePrediction> predict_choices(examples::Gpt2& model,
+                                              const ivon::Posterior* posterior,
+                                              const std::vector<TokenQuestion>& questions,
+                                              const std::vector<int64_t>& counts,
+                                              const ChoiceTestSettings& settings,
+                                              const std::string& label) {
+  ChoiceTest test(questions, settings.batch, device_of_choices(model));
+  return predict_choice_test(model, posterior, test, counts, settings, label);
 }
 
 ChoiceScores score_choices(const ChoicePrediction& prediction) {
@@ -177,17 +194,20 @@ ChoiceScores score_choices(const ChoicePrediction& prediction) {
 std::vector<ChoiceRow> evaluate_choices(examples::Gpt2& model, const ivon::Posterior* posterior,
                                         const std::vector<TokenQuestion>& questions,
                                         const ChoiceEvaluationSettings& s) {
+  ChoiceTest test(questions, s.test.batch, device_of_choices(model));
+  const auto predict = [&](const ivon::Posterior* q, const std::vector<int64_t>& counts) {
+    return predict_choice_test(model, q, test, counts, s.test, "test");
+  };
   std::vector<ChoiceRow> rows;
   if (posterior == nullptr) {
-    rows.push_back(
-        choice_row(predict_choices(model, nullptr, questions, {0}, s.test).front(), 1, 0));
+    rows.push_back(choice_row(predict(nullptr, {0}).front(), 1, 0));
     return rows;
   }
   std::vector<double> shares = {0};
   if (s.pruned != 0) shares.push_back(s.pruned);
   for (const double share : shares) {
     const ivon::Posterior q = share == 0 ? *posterior : ivon::prune(*posterior, share);
-    for (const auto& p : predict_choices(model, &q, questions, {0, s.samples}, s.test)) {
+    for (const auto& p : predict(&q, {0, s.samples})) {
       rows.push_back(choice_row(p, 1, share));
     }
     if (s.tau == 1) continue;
@@ -195,8 +215,7 @@ std::vector<ChoiceRow> evaluate_choices(examples::Gpt2& model, const ivon::Poste
     // a factor. The weights that are pruned are the same.
     const ivon::Posterior tempered = posterior->tempered(s.tau);
     const ivon::Posterior narrow = share == 0 ? tempered : ivon::prune(tempered, share);
-    rows.push_back(choice_row(
-        predict_choices(model, &narrow, questions, {s.samples}, s.test).front(), s.tau, share));
+    rows.push_back(choice_row(predict(&narrow, {s.samples}).front(), s.tau, share));
   }
   return rows;
 }

@@ -114,6 +114,10 @@ TokenQuestions encode_questions(const std::vector<Question>& questions,
 
 ChoiceBatch choice_batch(const std::vector<TokenQuestion>& questions, const torch::Tensor& rows,
                          const torch::Device& device, int64_t most_choices) {
+  if (rows.numel() == 0) {
+    throw std::invalid_argument(
+        "a batch of questions must have at least 1 question, but has none; give their numbers");
+  }
   const torch::Tensor numbers = rows.to(torch::kCPU, torch::kLong).contiguous();
   std::vector<const TokenQuestion*> chosen;
   ChoiceBatchLists lists;

@@ -57,7 +57,8 @@ struct ChoiceBatch {
 };
 
 // The batch of the questions with the numbers `rows`, int64 [n] with n >= 1. The table has at least
-// `most_choices` places for the choices of a question, so that batches can be joined.
+// `most_choices` places for the choices of a question, so that batches can be joined. Throws
+// std::invalid_argument for no rows and std::out_of_range for a number that no question has.
 ChoiceBatch choice_batch(const std::vector<TokenQuestion>& questions, const torch::Tensor& rows,
                          const torch::Device& device, int64_t most_choices = 2);
 

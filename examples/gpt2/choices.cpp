@@ -4,18 +4,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <stdexcept>
+#include <string_view>
 
 #include "common/atomic_file.hpp"
 #include "common/data/file_error.hpp"
+#include "common/data/memory_map.hpp"
+#include "common/json_text.hpp"
 
 namespace gpt2 {
 namespace {
 
+using examples::json_text;
 using QuestionJson = nlohmann::ordered_json;
+
+constexpr size_t kMostQuestionBytes = 1 << 20;  // of a line
 
 // Where a line stands, for messages.
 struct QuestionLine {
@@ -27,19 +32,28 @@ struct QuestionLine {
   }
 };
 
-// A value as it stands in the file, shortened for a message.
-std::string question_value(const QuestionJson& value) {
-  constexpr size_t kMost = 60;
-  const std::string text =
-      value.dump(-1, ' ', /*ensure_ascii=*/true, QuestionJson::error_handler_t::replace);
-  return text.size() <= kMost ? text : text.substr(0, kMost) + "...";
+QuestionJson parse_question(std::string_view text, const QuestionLine& line) {
+  if (text.size() > kMostQuestionBytes) {
+    line.fail(fmt::format("must have at most {} bytes, but has {}; shorten the text",
+                          kMostQuestionBytes, text.size()));
+  }
+  try {
+    return QuestionJson::parse(text);
+  } catch (const QuestionJson::parse_error& error) {
+    line.fail(
+        fmt::format("must be a JSON object in UTF-8, but is malformed at byte {}; write one "
+                    "{{...}} a line",
+                    error.byte));
+  } catch (const QuestionJson::out_of_range&) {
+    line.fail("its numbers must be within the range of float64, but one is not; change it");
+  }
 }
 
 std::string question_string(const QuestionJson& value, const std::string& name,
                             const QuestionLine& line) {
   if (!value.is_string()) {
     line.fail(fmt::format("{} must be a string, but is {}; put it in quotation marks", name,
-                          question_value(value)));
+                          json_text(value)));
   }
   auto text = value.get<std::string>();
   if (text.empty()) {
@@ -75,21 +89,28 @@ int64_t question_answer(const QuestionJson& value, size_t choices, const Questio
     line.fail(
         fmt::format("\"answer\" must be a whole number from 0 to {}, but is {}; it is the "
                     "index of the right one of the {} choices",
-                    count - 1, question_value(value), count));
+                    count - 1, json_text(value), count));
   }
   return value.get<int64_t>();
 }
 
 std::vector<std::string> question_choices(const QuestionJson& value, const QuestionLine& line) {
   if (!value.is_array() || value.size() < 2) {
-    line.fail(
-        fmt::format("\"choices\" must be a list of at least 2 strings, but is {}; add the "
-                    "wrong choices",
-                    question_value(value)));
+    const std::string found =
+        value.is_array() ? fmt::format("has {}", value.size()) : "is " + json_text(value);
+    line.fail(fmt::format(
+        "\"choices\" must be a list of at least 2 strings, but {}; add the wrong choices", found));
   }
   std::vector<std::string> choices;
+  std::map<std::string, size_t> places;  // of the choices in the list
   for (size_t i = 0; i < value.size(); ++i) {
     choices.push_back(question_string(value[i], fmt::format("choice {}", i), line));
+    const auto [first, is_new] = places.emplace(choices.back(), i);
+    if (is_new) continue;
+    line.fail(
+        fmt::format("the choices must differ, but choices {} and {} (from 0) are both {}; "
+                    "change one",
+                    first->second, i, json_text(value[i])));
   }
   return choices;
 }
@@ -101,24 +122,18 @@ class QuestionReader {
   QuestionReader(const std::filesystem::path& file, const std::vector<std::string>& label_choices)
       : file_(file), label_choices_(label_choices) {}
 
-  void add(const std::string& text, int64_t number) {
+  void add(std::string_view text, int64_t number) {
     const QuestionLine line{file_, number};
-    QuestionJson object;
-    try {
-      object = QuestionJson::parse(text);
-    } catch (const QuestionJson::exception& error) {
-      line.fail(
-          fmt::format("must be JSON in UTF-8, one object a line, but is not ({})", error.what()));
-    }
+    const QuestionJson object = parse_question(text, line);
     if (!object.is_object()) {
       line.fail(fmt::format("must be a JSON object, but is {}; write one {{...}} a line",
-                            question_value(object)));
+                            json_text(object)));
     }
     check_form(object.contains("label"), object.contains("choices"), line);
     Question question;
     question.text = question_string(question_member(object, "text", line), "\"text\"", line);
     if (has_labels_) {
-      question.choices = {" " + question_string(object["label"], "\"label\"", line)};
+      question.choices = {" " + question_string(object.at("label"), "\"label\"", line)};
     } else {
       question.choices = question_choices(question_member(object, "choices", line), line);
       question.answer =
@@ -187,16 +202,14 @@ class QuestionReader {
 
 std::vector<Question> read_questions(const std::filesystem::path& file,
                                      const std::vector<std::string>& label_choices) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in || std::filesystem::is_directory(file)) {
-    examples::fail_file(file, examples::kCannotBeOpened);
-  }
+  const examples::MemoryMap map(file);
+  std::string_view rest(reinterpret_cast<const char*>(map.data()), static_cast<size_t>(map.size()));
   QuestionReader reader(file, label_choices);
-  std::string line;
-  for (int64_t number = 1; std::getline(in, line); ++number) {
-    if (line.find_first_not_of(" \t\r") != std::string::npos) reader.add(line, number);
+  for (int64_t number = 1; !rest.empty(); ++number) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    if (line.find_first_not_of(" \t\r") != std::string_view::npos) reader.add(line, number);
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
   }
-  if (in.bad()) examples::fail_file(file, "cannot be read to its end; check the disk");
   return reader.finish();
 }
 
@@ -208,10 +221,9 @@ void write_questions(const std::filesystem::path& file, const std::vector<Questi
     std::string line;
     try {
       line = object.dump() + "\n";
-    } catch (const QuestionJson::exception& error) {
-      examples::fail_file(file, fmt::format("questions must be UTF-8 for JSON, but one is not "
-                                            "({}); convert the text to UTF-8",
-                                            error.what()));
+    } catch (const QuestionJson::exception&) {
+      examples::fail_file(
+          file, "questions must be UTF-8 for JSON, but one is not; convert the text to UTF-8");
     }
     out.write(line.data(), line.size());
   }

@@ -11,8 +11,9 @@ namespace gpt2 {
 
 struct Question {
   std::string text;
-  std::vector<std::string> choices;  // at least 2; each is read as the continuation of `text`
-  int64_t answer = 0;                // the index of the right choice
+  std::vector<std::string>
+      choices;         // at least 2, all different; each is read as the continuation of `text`
+  int64_t answer = 0;  // the index of the right choice
 };
 
 // Reads a file of one JSON object a line, in one of two forms, the same on all lines:
@@ -25,9 +26,10 @@ struct Question {
 //
 // Lines of white space are passed over, and so are other keys of an object. Throws
 // std::runtime_error naming the file, and the line where there is one: for a file that cannot be
-// read or has no question, malformed JSON, a key that is missing or has another type, an empty
-// text, choice or label, fewer than two choices or labels, an answer that is no index of a choice,
-// a line of the other form, and a label that `label_choices` lacks.
+// read or has no question, a line of more than 1 MiB, malformed JSON, a key that is missing or has
+// another type, an empty text, choice or label, fewer than two choices or labels, two equal
+// choices, an answer that is no index of a choice, a line of the other form, and a label that
+// `label_choices` lacks.
 std::vector<Question> read_questions(const std::filesystem::path& file,
                                      const std::vector<std::string>& label_choices = {});
 

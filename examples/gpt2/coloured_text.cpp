@@ -36,14 +36,17 @@ std::string colour_code(int ground, bool underlined) {
   return fmt::format("\x1b[{}38;5;16;48;5;{}m", underlined ? "4;" : "", ground);
 }
 
-std::string colour_legend() {
+std::string colour_legend(bool disagreement) {
   std::string line = "entropy in nats:";
   for (const EntropyColour& c : kEntropyColours) {
     line += fmt::format(" {} below {} {}", colour_code(c.colour, false), c.end, kResetColour);
   }
   line += fmt::format(" {} higher {}", colour_code(kHighestEntropyColour, false), kResetColour);
-  return line + fmt::format("; \x1b[4munderlined\x1b[0m: mutual information of at least {}\n",
-                            kHighMutualInformation);
+  if (disagreement) {
+    line += fmt::format("; \x1b[4munderlined\x1b[0m: mutual information of at least {}",
+                        kHighMutualInformation);
+  }
+  return line + '\n';
 }
 
 // The text with U+FFFD for control characters of one byte other than ends of lines and tabs, and
@@ -65,24 +68,39 @@ std::string without_control_characters(const std::string& text) {
   return result;
 }
 
+std::string hexadecimal_bytes(const std::string& bytes) {
+  std::string digits;
+  for (const char byte : bytes) digits += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return digits;
+}
+
 class PlainTokenPrinter : public TokenPrinter {
  public:
-  explicit PlainTokenPrinter(std::ostream& out) : out_(out) {}
-  void begin(std::string_view prompt) override { out_ << valid_utf8(prompt) << std::flush; }
-  void add(const GeneratedToken& token) override { out_ << stream_.add(token.bytes) << std::flush; }
-  void finish() override { out_ << stream_.finish() << std::endl; }
+  PlainTokenPrinter(std::ostream& out, bool terminal) : out_(out), terminal_(terminal) {}
+  void begin(std::string_view prompt) override { print(valid_utf8(prompt)); }
+  void add(const GeneratedToken& token) override { print(stream_.add(token.bytes)); }
+  void finish() override {
+    print(stream_.finish());
+    out_ << std::endl;
+  }
 
  private:
+  void print(const std::string& text) {
+    out_ << (terminal_ ? without_control_characters(text) : text) << std::flush;
+  }
+
   std::ostream& out_;
+  bool terminal_;
   Utf8Stream stream_;
 };
 
 class ColouredTokenPrinter : public TokenPrinter {
  public:
-  explicit ColouredTokenPrinter(std::ostream& out) : out_(out) {}
+  ColouredTokenPrinter(std::ostream& out, bool disagreement)
+      : out_(out), disagreement_(disagreement) {}
 
   void begin(std::string_view prompt) override {
-    out_ << colour_legend() << without_control_characters(valid_utf8(prompt)) << std::flush;
+    out_ << colour_legend(disagreement_) << printable_text(prompt) << std::flush;
   }
 
   void add(const GeneratedToken& token) override {
@@ -111,6 +129,7 @@ class ColouredTokenPrinter : public TokenPrinter {
   }
 
   std::ostream& out_;
+  bool disagreement_;
   Utf8Stream stream_;
   std::string code_;  // the colour of the last token
 };
@@ -120,11 +139,13 @@ class JsonTokenPrinter : public TokenPrinter {
   explicit JsonTokenPrinter(std::ostream& out) : out_(out) {}
   void begin(std::string_view /*prompt*/) override {}
   void add(const GeneratedToken& token) override {
-    const nlohmann::ordered_json line = {{"token", token.id},
-                                         {"text", valid_utf8(token.bytes)},
-                                         {"probability", token.probability},
-                                         {"entropy", token.entropy},
-                                         {"mutual_information", token.mutual_information}};
+    const std::string text = valid_utf8(token.bytes);
+    nlohmann::ordered_json line = {{"token", token.id},
+                                   {"text", text},
+                                   {"probability", token.probability},
+                                   {"entropy", token.entropy},
+                                   {"mutual_information", token.mutual_information}};
+    if (text != token.bytes) line["bytes"] = hexadecimal_bytes(token.bytes);
     out_ << line.dump() << std::endl;
   }
   void finish() override {}
@@ -135,14 +156,19 @@ class JsonTokenPrinter : public TokenPrinter {
 
 }  // namespace
 
-std::unique_ptr<TokenPrinter> token_printer(TokenOutput output, std::ostream& out) {
+std::string printable_text(std::string_view bytes) {
+  return without_control_characters(valid_utf8(bytes));
+}
+
+std::unique_ptr<TokenPrinter> token_printer(TokenOutput output, std::ostream& out,
+                                            bool disagreement) {
   switch (output) {
     case TokenOutput::kColoured:
-      return std::make_unique<ColouredTokenPrinter>(out);
+      return std::make_unique<ColouredTokenPrinter>(out, disagreement);
     case TokenOutput::kJson:
       return std::make_unique<JsonTokenPrinter>(out);
     default:
-      return std::make_unique<PlainTokenPrinter>(out);
+      return std::make_unique<PlainTokenPrinter>(out, output == TokenOutput::kTerminal);
   }
 }
 

@@ -13,6 +13,9 @@ namespace gpt2 {
 // Makes token files and a vocabulary from a text, in --out.
 void prepare(const Settings& s);
 
+// Makes multiple-choice questions from a text, in --out.
+void questions(const Settings& s);
+
 // Prints the token ids of a file.
 void tokenize(const Settings& s, const std::vector<std::string>& files);
 

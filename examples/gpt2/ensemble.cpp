@@ -52,46 +52,39 @@ void check_ensemble_tokens(const torch::Tensor& tokens, const torch::Tensor& see
       c10::toString(tokens.scalar_type()), c10::str(tokens.sizes())));
 }
 
+// Makes the cache of one text that of n equal ones.
+void repeat_cache(examples::KeyValueCache& cache, int64_t n) {
+  for (torch::Tensor& keys : cache.keys) keys = keys.repeat({n, 1, 1, 1});
+  for (torch::Tensor& values : cache.values) values = values.repeat({n, 1, 1, 1});
+}
+
 }  // namespace
 
-Ensemble::Ensemble(examples::Gpt2& model) : model_(&model), members_(1) { model.eval(); }
-
-Ensemble::Ensemble(examples::Gpt2& model, const std::vector<std::string>& left_out)
-    : model_(&model) {
+Ensemble::Ensemble(examples::Gpt2& model)
+    : model_(&model), device_(model.parameters().front().device()), members_(1) {
   model.eval();
-  for (const auto& parameter : model.named_parameters()) {
-    if (std::find(left_out.begin(), left_out.end(), parameter.key()) == left_out.end()) {
-      parameters_.push_back(parameter.value());
-    }
-  }
 }
 
 Ensemble::Ensemble(examples::Gpt2& model, ivon::Posterior& posterior, int64_t samples)
-    : Ensemble(model, posterior.left_out()) {
+    : Ensemble(model) {
   if (samples < 1) {
     throw std::invalid_argument(fmt::format(
         "ensemble: the number of samples must be >= 1, but is {}; use the posterior mean for a "
         "model without samples",
         samples));
   }
+  const std::vector<std::string>& left_out = posterior.left_out();
+  for (const auto& parameter : model.named_parameters()) {
+    if (std::find(left_out.begin(), left_out.end(), parameter.key()) == left_out.end()) {
+      parameters_.push_back(parameter.value());
+    }
+  }
+  members_.clear();
+  const torch::NoGradGuard no_grad;
   for (int64_t i = 0; i < samples; ++i) {
     const auto sample = posterior.sampled_params(model);
-    add_shown_weights();
-  }
-}
-
-Ensemble Ensemble::of_mean(examples::Gpt2& model, const ivon::Posterior& posterior) {
-  Ensemble result(model, posterior.left_out());
-  const auto mean = posterior.mean_params(model);
-  result.add_shown_weights();
-  return result;
-}
-
-void Ensemble::add_shown_weights() {
-  const torch::NoGradGuard no_grad;
-  Member& member = members_.emplace_back();
-  for (const torch::Tensor& parameter : parameters_) {
-    member.weights.push_back(parameter.detach().clone());
+    Member& member = members_.emplace_back();
+    for (const torch::Tensor& p : parameters_) member.weights.push_back(p.detach().clone());
   }
 }
 
@@ -103,26 +96,34 @@ void Ensemble::clear() {
 torch::Tensor Ensemble::next(const torch::Tensor& tokens) {
   check_ensemble_tokens(tokens, seen_);
   const torch::NoGradGuard no_grad;
-  const int64_t context = model_->options().context;
-  torch::Tensor text = seen_.defined() ? torch::cat({seen_, tokens.cpu()}, 1) : tokens.cpu();
+  const bool begins = !seen_.defined();
+  const int64_t context = model_->options().context, n = tokens.size(0);
+  torch::Tensor text = begins ? tokens.cpu() : torch::cat({seen_, tokens.cpu()}, 1);
   torch::Tensor added = tokens;
   if (text.size(1) > context) {
-    text = text.slice(1, text.size(1) - std::max<int64_t>(context / 2, 1)).contiguous();
+    const int64_t kept = begins ? context : std::max<int64_t>(context / 2, 1);
+    text = text.slice(1, text.size(1) - kept).contiguous();
     added = text;
     clear();
   }
+  const bool equal = begins && n > 1 && text.eq(text[0]).all().item<bool>();
+  if (equal) added = added.slice(0, 0, 1);
+  added = added.to(device_);
   std::vector<torch::Tensor> all;
-  for (Member& member : members_) all.push_back(next_of(member, added));
+  for (Member& member : members_) {
+    all.push_back(next_of(member, added));
+    if (equal) repeat_cache(member.cache, n);
+  }
   seen_ = text;
-  return torch::stack(all);
+  const torch::Tensor joined = all.size() == 1 ? all[0].unsqueeze(0) : torch::stack(all);
+  return joined.cpu().expand({-1, n, -1});
 }
 
 torch::Tensor Ensemble::next_of(Member& member, const torch::Tensor& tokens) {
   const ShownWeights shown(parameters_, member.weights);
-  const torch::Device device = model_->parameters().front().device();
-  const torch::Tensor features = model_->features(tokens.to(device), &member.cache);
+  const torch::Tensor features = model_->features(tokens, &member.cache);
   const torch::Tensor logits = model_->head(features.select(1, features.size(1) - 1));
-  return torch::softmax(logits, -1, torch::kFloat).cpu();
+  return torch::softmax(logits, -1, torch::kFloat);
 }
 
 }  // namespace gpt2

@@ -12,6 +12,7 @@
 #include "commands.hpp"
 #include "common/autocast.hpp"
 #include "common/data/example_random.hpp"
+#include "common/data/file_checksum.hpp"
 #include "common/memory.hpp"
 #include "common/run_log.hpp"
 #include "model_folder.hpp"
@@ -35,11 +36,6 @@ std::vector<std::string> label_choices(const std::vector<Question>& questions) {
 }
 
 QuestionData read_question_data(const FinetuneSettings& s, const TrainedModel& trained) {
-  if (s.test_questions.empty()) {
-    throw std::invalid_argument(
-        "--test-questions must name a JSONL file with other questions than --questions, but is not "
-        "given");
-  }
   const int64_t context = trained.model->options().context;
   const std::vector<Question> train = read_questions(s.questions);
   const std::vector<Question> test = read_questions(s.test_questions, label_choices(train));
@@ -84,6 +80,7 @@ Task question_task(examples::Gpt2& model, const QuestionData& data, const Settin
     const examples::Autocast autocast(device.type(), bf16);
     return choice_loss(model, batch, choice);
   };
+  if (s.training.measured == 0) return task;
   task.measure = [&model, &data, choice, bf16 = s.common.bf16] {
     ChoiceTestSettings test;
     test.choice = choice;
@@ -96,13 +93,13 @@ Task question_task(examples::Gpt2& model, const QuestionData& data, const Settin
 
 // The model to adapt, with adapters where the settings want them.
 TrainedModel model_to_adapt(const Settings& s, int64_t seed) {
-  TrainedModel trained = load_model(s.trained, s.text.vocabulary, torch::Device(s.common.device));
+  TrainedModel trained = load_model(s.trained, s.text.vocabulary, torch::Device(s.common.device),
+                                    {Part::kModel, s.model.dropout, s.model.recompute});
   if (trained.lora) {
-    throw std::invalid_argument(
-        s.trained +
-        ": holds adapters, to which no others can be added; merge them first with "
-        "gpt2 export --trained " +
-        s.trained + " --out FOLDER");
+    throw std::invalid_argument(fmt::format(
+        "{0}: holds adapters, to which no others can be added; merge them first with gpt2 export "
+        "--trained {0} --out FOLDER",
+        s.trained));
   }
   torch::manual_seed(static_cast<uint64_t>(seed));
   if (s.finetune.rank > 0) {
@@ -130,9 +127,11 @@ examples::Json score_questions(const Settings& s, TrainedModel& trained,
                                const QuestionData& data, int64_t seed) {
   ChoiceEvaluationSettings settings;
   settings.samples = s.common.samples;
-  settings.tau = s.finetune.temperature;
+  settings.tau = s.finetune.tau;
   settings.pruned = s.finetune.prune;
-  settings.test = {s.finetune.choice, 16, s.common.bf16, static_cast<uint64_t>(seed)};
+  settings.test.choice = s.finetune.choice;
+  settings.test.bf16 = s.common.bf16;
+  settings.test.seed = static_cast<uint64_t>(seed);
   const std::vector<ChoiceRow> rows = evaluate_choices(
       *trained.model, posterior ? &*posterior : nullptr, data.test.questions, settings);
   fmt::print("\n{}\n", choice_table(rows));
@@ -143,50 +142,69 @@ examples::Json score_questions(const Settings& s, TrainedModel& trained,
 
 examples::Json score_text(const Settings& s, TrainedModel& trained,
                           std::optional<ivon::Posterior>& posterior, const TextData& data,
-                          double before) {
+                          double before, int64_t seed) {
   std::optional<ivon::Posterior> tempered;
-  if (posterior) tempered = posterior->tempered(s.finetune.temperature);
+  if (posterior) {
+    tempered = posterior->tempered(s.finetune.tau);
+    tempered->manual_seed(static_cast<uint64_t>(seed));
+  }
   const Validation after =
       validate(*trained.model, tempered, data, s.training.scored, s.common.samples, s.common.bf16);
-  fmt::print("Validation loss {:.4f} before, {:.4f} after", before, after.mean);
+  fmt::print("Validation loss {:.4f} before, after {}\n", before,
+             description(after, s.common.samples));
   examples::Json json = {{"loss_before", before}, {"loss", after.mean}};
-  if (after.averaged) {
-    fmt::print(" at the mean, {:.4f} averaged over {} samples", *after.averaged, s.common.samples);
-    json["loss_averaged"] = *after.averaged;
-  }
-  fmt::print("\n");
+  if (after.averaged) json["loss_averaged"] = *after.averaged;
   return json;
 }
 
-// One run for a seed. `text` and `questions`: one of the two is null.
-examples::Json finetune_one(Settings& s, const examples::Settings& list, const TextData* text,
+// What a resumed run must agree in, besides the settings.
+examples::Json fingerprint_of(const Settings& s, const examples::Settings& list,
+                              const TextData* text) {
+  examples::Json fingerprint = list.fingerprint();
+  fingerprint["model"] = weights_checksum(s.trained);
+  if (text != nullptr) {
+    fingerprint["training tokens"] = text->train.size();
+  } else {
+    fingerprint["questions"] = examples::file_checksum(s.finetune.questions);
+  }
+  return fingerprint;
+}
+
+// The run of a seed. `text` is null for questions.
+examples::Json finetune_one(const Settings& s, const examples::Settings& list, const TextData* text,
                             int64_t seed, examples::RunLog& log) {
   TrainedModel trained = model_to_adapt(s, seed);
-  std::optional<QuestionData> questions;
-  if (text == nullptr) questions = read_question_data(s.finetune, trained);
+  examples::Gpt2& model = *trained.model;
   const bool bf16 = s.common.bf16;
-  const int64_t context = trained.model->options().context;
-  const Task task =
-      questions ? question_task(*trained.model, *questions, s, seed)
-                : next_token_task(*trained.model, *text, context, s.training.measured, seed, bf16);
-  std::optional<ivon::Posterior> none;
-  const double before =
-      text == nullptr ? 0 : validate(*trained.model, none, *text, s.training.scored, 1, bf16).mean;
-  const Run run{s, s.optimizer.name, seed, list.fingerprint(), log};
-  const Trained result = train_model(*trained.model, task, run);
-  std::optional<ivon::Posterior> posterior = posterior_of(*result.optimizer, *trained.model);
-  save_adapted(fs::path(s.common.out) / fmt::format("{}-{}", run.name, seed), trained, s,
+  std::optional<QuestionData> questions;
+  Task task;
+  double before = 0;
+  if (text == nullptr) {
+    questions = read_question_data(s.finetune, trained);
+    task = question_task(model, *questions, s, seed);
+  } else {
+    check_same_vocabulary(*text, *trained.tokenizer);
+    task = next_token_task(model, *text, s.training.measured, seed, bf16);
+    std::optional<ivon::Posterior> none;
+    before = validate(model, none, *text, s.training.scored, 1, bf16).mean;
+  }
+  const Run run{s, seed, fingerprint_of(s, list, text), log};
+  const Trained result = train_model(model, task, run);
+  std::optional<ivon::Posterior> posterior = posterior_of(*result.optimizer, model, seed);
+  save_adapted(fs::path(s.common.out) / fmt::format("{}-{}", s.optimizer.name, seed), trained, s,
                posterior);
   return {{"seed", seed},
           {"seconds", result.seconds},
           {"training_loss", result.loss},
           {"scores", questions ? score_questions(s, trained, posterior, *questions, seed)
-                               : score_text(s, trained, posterior, *text, before)}};
+                               : score_text(s, trained, posterior, *text, before, seed)}};
 }
 
 }  // namespace
 
 void finetune(Settings& s, const examples::Settings& list) {
+  check_training_settings(s);
+  check_other_folder(s.common.out, s.trained);
   std::optional<TextData> text;
   if (s.finetune.questions.empty()) {
     fs::path folder = s.training.data;
@@ -195,7 +213,7 @@ void finetune(Settings& s, const examples::Settings& list) {
       TextSettings own = s.text;
       own.tokenizer = "vocabulary";
       if (own.vocabulary.empty()) own.vocabulary = s.trained;
-      prepare_text(own, folder, s.common.threads);
+      prepare_text_once(own, folder, s.common.threads);
     }
     text.emplace(open_text_data(folder));
   }
@@ -203,9 +221,9 @@ void finetune(Settings& s, const examples::Settings& list) {
   examples::Json runs = examples::Json::array();
   for (int64_t i = 0; i < s.common.seeds; ++i) {
     runs.push_back(finetune_one(s, list, text ? &*text : nullptr, s.common.seed + i, log));
+    examples::write_results(s.common.out, {{"settings", list.to_json()}, {"runs", runs}});
   }
   fmt::print("Peak memory {:.2f} GiB\n", examples::peak_memory_gib());
-  examples::write_results(s.common.out, {{"settings", list.to_json()}, {"runs", runs}});
 }
 
 }  // namespace gpt2

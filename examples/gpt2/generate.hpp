@@ -15,8 +15,9 @@ namespace gpt2 {
 
 struct GenerateSettings {
   GenerationSettings generation;
-  // The weights: `mean` of the posterior, one `sample`, or the `average` of the probabilities over
-  // `samples` of them.
+  // The weights: `mean`, which are the model's own (load_model() gives it those of the posterior's
+  // mean), one `sample` of the posterior, or the `average` of the probabilities over `samples` of
+  // them.
   std::string from = "mean";
   int64_t samples = 8;
   // Shows probability, entropy and mutual information of each token: as colours on a terminal,
@@ -31,11 +32,13 @@ struct GenerateSettings {
   std::string prompt;  // empty: the text begins where a document does
 };
 
-// Continues the prompt and prints it. `posterior` may be null if `from` is "mean"; the model's own
-// weights are used then. Its samples follow from generation.seed. `terminal` says whether `out` is
-// one. Lines about the text as a whole go to stderr. Afterwards the model has its own weights again
-// and is in evaluation mode. Throws std::invalid_argument for settings out of range or that do not
-// go together.
+// Continues the prompt and prints it. `posterior` may be null if `from` is "mean". Its samples
+// follow from generation.seed, and generation.uncertainty from the settings here. `terminal` says
+// whether `out` is one. Lines about the text as a whole go to stderr, also where the prompt is
+// longer than the context. Afterwards the model has its own weights again and is in evaluation
+// mode. Before any weights are drawn it throws std::invalid_argument for settings out of range or
+// that do not go together, and what Tokenizer::encode() throws for the prompt. Throws
+// std::runtime_error if not all could be written to `out`.
 void generate(const GenerateSettings& s, examples::Gpt2& model, ivon::Posterior* posterior,
               const examples::Tokenizer& tokenizer, std::ostream& out, bool terminal);
 

@@ -14,22 +14,6 @@ namespace {
 
 using examples::TokenId;
 
-void check_generation(const std::vector<TokenId>& prompt, const GenerationSettings& s,
-                      int64_t count) {
-  check_sampling(s.sampling);
-  if (prompt.empty()) {
-    throw std::invalid_argument(
-        "generation: the prompt must have at least 1 token, but has 0; begin with a text, or with "
-        "the token that separates documents");
-  }
-  if (s.max_tokens < 0 || count < 1) {
-    throw std::invalid_argument(fmt::format(
-        "generation: the number of tokens must be >= 0 and that of texts >= 1, but they are {} and "
-        "{}; give other numbers",
-        s.max_tokens, count));
-  }
-}
-
 // A text that is being written.
 class TextInProgress {
  public:
@@ -93,11 +77,12 @@ class TextInProgress {
 // The prediction for text `row` of probabilities [members, n, vocabulary], over the tokens that the
 // tokenizer knows.
 TokenPrediction text_row_prediction(const torch::Tensor& probabilities, int64_t row,
-                                    const examples::Tokenizer& tokenizer) {
+                                    const examples::Tokenizer& tokenizer, bool uncertainty) {
   const int64_t known = std::min(probabilities.size(2), tokenizer.size());
   const float* first = probabilities.const_data_ptr<float>() + row * probabilities.size(2);
   return token_prediction(first, static_cast<size_t>(probabilities.size(0)),
-                          static_cast<size_t>(probabilities.stride(0)), static_cast<size_t>(known));
+                          static_cast<size_t>(probabilities.stride(0)), static_cast<size_t>(known),
+                          uncertainty);
 }
 
 std::vector<GeneratedText> generate_batch_of_texts(const NextProbabilities& next,
@@ -119,8 +104,8 @@ std::vector<GeneratedText> generate_batch_of_texts(const NextProbabilities& next
     bool all_ended = true;
     for (size_t row = 0; row < texts.size(); ++row) {
       if (texts[row].has_ended()) continue;
-      const auto id =
-          texts[row].draw(text_row_prediction(probabilities, static_cast<int64_t>(row), tokenizer));
+      const auto id = texts[row].draw(text_row_prediction(probabilities, static_cast<int64_t>(row),
+                                                          tokenizer, settings.uncertainty));
       if (id) drawn[row] = *id;
       all_ended = all_ended && texts[row].has_ended();
     }
@@ -133,6 +118,22 @@ std::vector<GeneratedText> generate_batch_of_texts(const NextProbabilities& next
 }
 
 }  // namespace
+
+void check_generation(const std::vector<TokenId>& prompt, const GenerationSettings& s,
+                      int64_t count) {
+  check_sampling(s.sampling);
+  if (prompt.empty()) {
+    throw std::invalid_argument(
+        "generation: the prompt must have at least 1 token, but has 0; begin with a text, or with "
+        "the token that separates documents");
+  }
+  if (s.max_tokens < 0 || count < 1) {
+    throw std::invalid_argument(fmt::format(
+        "generation: the number of tokens must be >= 0 and that of texts >= 1, but they are {} and "
+        "{}; give other numbers",
+        s.max_tokens, count));
+  }
+}
 
 GeneratedText generate_text(const NextProbabilities& next, const examples::Tokenizer& tokenizer,
                             const std::vector<TokenId>& prompt, const GenerationSettings& settings,

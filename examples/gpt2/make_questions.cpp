@@ -30,6 +30,16 @@ std::vector<MadeWord> made_words(std::string_view text) {
   return words;
 }
 
+// Whether the texts differ in white space alone.
+bool are_same_words(std::string_view a, std::string_view b) {
+  const std::vector<MadeWord> of_a = made_words(a), of_b = made_words(b);
+  return std::equal(of_a.begin(), of_a.end(), of_b.begin(), of_b.end(),
+                    [a, b](const MadeWord& x, const MadeWord& y) {
+                      return a.substr(x.begin, x.end - x.begin) ==
+                             b.substr(y.begin, y.end - y.begin);
+                    });
+}
+
 // The part of a text from which the questions of one set come.
 class MadeQuestionPart {
  public:
@@ -63,7 +73,7 @@ class MadeQuestionPart {
     return std::string(text_.substr(begin, word(place + settings_.choice_words - 1).end - begin));
   }
 
-  // A choice from elsewhere that is not among `taken`.
+  // A choice from elsewhere whose words are those of none among `taken`.
   std::string other(int64_t passage, const std::vector<std::string>& taken,
                     examples::ExampleRandom& random) const {
     constexpr int kTries = 1000;
@@ -73,7 +83,10 @@ class MadeQuestionPart {
       const bool apart = place + settings_.choice_words <= passage || place >= passage + length;
       if (!apart) continue;
       std::string choice = continuation(place);
-      if (std::find(taken.begin(), taken.end(), choice) == taken.end()) return choice;
+      const bool is_new = std::none_of(taken.begin(), taken.end(), [&](const std::string& other) {
+        return are_same_words(choice, other);
+      });
+      if (is_new) return choice;
     }
     throw std::invalid_argument(
         fmt::format("questions from a text: the {} choices of a question must differ, but {} "

@@ -26,9 +26,9 @@ struct MadeQuestions {
 // A word is a run of bytes other than ASCII white space. The passage of a question begins at a
 // random word; one choice is what follows the passage, with the white space before it, and the
 // others are as many words from random other places of the text, which do not overlap the passage
-// or its continuation. The choices of a question differ. The training questions come from the first
-// 90 % of the words and the test questions from the others. The result follows from the text and
-// the settings alone.
+// or its continuation. The choices of a question differ in their words. The training questions come
+// from the first 90 % of the words and the test questions from the others. The result follows from
+// the text and the settings alone.
 //
 // Throws std::invalid_argument for a setting out of range, if a part of the text that is used has
 // too few words, or if it repeats itself so much that no different choices are found.

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/atomic_file.hpp"
+#include "common/data/file_checksum.hpp"
 #include "common/data/file_error.hpp"
 #include "common/models/gpt2_weights.hpp"
 #include "common/settings.hpp"
@@ -18,14 +19,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Beside adapters: {"base": "FOLDER"}, the folder of the weights that they adapt.
+// Beside adapters: {"base": "FOLDER", "checksum": "..."}, the weights that they adapt.
 constexpr const char* kBaseFile = "base.json";
 constexpr const char* kPosteriorFile = "posterior.pt";
+constexpr const char* kWeightsFile = "model.safetensors";
+constexpr const char* kAdapterFiles[] = {kBaseFile, "adapter_model.safetensors",
+                                         "adapter_config.json"};
+
+void check_given(const fs::path& folder) {
+  if (!folder.empty()) return;
+  throw std::invalid_argument(
+      "--trained must name a folder that train or finetune has written, or one of transformers' "
+      "save_pretrained(), but is not given");
+}
 
 void save_rest(const fs::path& folder, const examples::Tokenizer& tokenizer,
                const std::optional<ivon::Posterior>& posterior) {
   tokenizer.save(folder);
-  if (posterior) posterior->save((folder / kPosteriorFile).string());
+  if (posterior) {
+    posterior->save((folder / kPosteriorFile).string());
+  } else {
+    fs::remove(folder / kPosteriorFile);
+  }
 }
 
 fs::path base_of(const fs::path& folder) {
@@ -41,18 +56,24 @@ fs::path base_of(const fs::path& folder) {
                                           "file or put the model there",
                                           base.string()));
   }
+  if (json.contains("checksum") && json["checksum"] != weights_checksum(base)) {
+    examples::fail_file(folder, fmt::format("its adapters were trained on other weights than {} "
+                                            "holds now; train them again",
+                                            base.string()));
+  }
   return base;
 }
+
+// Some models round the number of their tokens up, to a multiple of 128 at most.
+constexpr int64_t kMostRounding = 127;
 
 void check_vocabulary(const TrainedModel& trained, const fs::path& folder) {
   const int64_t tokens = trained.tokenizer->size();
   const int64_t rows = trained.model->options().vocabulary;
-  if (tokens > rows) {
-    throw std::runtime_error(
-        fmt::format("{}: the vocabulary has {} tokens, but the model only {}; name the vocabulary "
-                    "that it was trained with by --vocabulary",
-                    folder.string(), tokens, rows));
-  }
+  if (tokens <= rows && rows - tokens <= kMostRounding) return;
+  examples::fail_file(folder, fmt::format("the vocabulary has {} tokens, but the model {}; name "
+                                          "the vocabulary that it was trained with by --vocabulary",
+                                          tokens, rows));
 }
 
 }  // namespace
@@ -63,6 +84,7 @@ void save_model(const fs::path& folder, const examples::Gpt2& model,
   fs::create_directories(folder);
   examples::save_gpt2(model, folder);
   save_rest(folder, tokenizer, posterior);
+  for (const char* file : kAdapterFiles) fs::remove(folder / file);
 }
 
 void save_adapters(const fs::path& folder, const examples::Gpt2& model,
@@ -71,31 +93,48 @@ void save_adapters(const fs::path& folder, const examples::Gpt2& model,
                    const std::optional<ivon::Posterior>& posterior) {
   fs::create_directories(folder);
   examples::save_lora(model, lora, folder);
-  const examples::Json json = {{"base", fs::absolute(base).string()}};
+  const examples::Json json = {{"base", fs::absolute(base).string()},
+                               {"checksum", weights_checksum(base)}};
   examples::write_atomically(folder / kBaseFile, json.dump(2) + "\n");
   save_rest(folder, tokenizer, posterior);
+  for (const char* file : {kWeightsFile, "config.json"}) fs::remove(folder / file);
 }
 
 TrainedModel load_model(const fs::path& folder, const fs::path& vocabulary,
-                        const torch::Device& device) {
-  if (folder.empty()) {
-    throw std::invalid_argument(
-        "--trained must name a folder that train or finetune has written, or one of transformers' "
-        "save_pretrained(), but is not given");
-  }
+                        const torch::Device& device, const LoadSettings& settings) {
+  check_given(folder);
   TrainedModel trained;
   const bool adapted = fs::exists(folder / kBaseFile);
-  trained.model = examples::load_gpt2(adapted ? base_of(folder) : folder);
+  trained.model =
+      examples::load_gpt2(adapted ? base_of(folder) : folder, settings.dropout, settings.recompute);
   if (adapted) trained.lora = examples::load_lora(*trained.model, folder);
   trained.model->to(device);
   trained.model->eval();
   const fs::path words = vocabulary.empty() ? folder : vocabulary;
   trained.tokenizer = examples::open_tokenizer(words);
   check_vocabulary(trained, words);
-  if (fs::exists(folder / kPosteriorFile)) {
-    trained.posterior = ivon::Posterior::load((folder / kPosteriorFile).string()).to(device);
+  const fs::path posterior = folder / kPosteriorFile;
+  if (settings.part == Part::kAll && fs::exists(posterior)) {
+    trained.posterior = ivon::Posterior::load(posterior.string()).to(device);
   }
   return trained;
+}
+
+std::string weights_checksum(const fs::path& folder) {
+  check_given(folder);
+  return examples::file_checksum(folder / kWeightsFile);
+}
+
+void check_other_folder(const fs::path& out, const fs::path& trained) {
+  check_given(trained);
+  if (!fs::exists(out) || !fs::exists(trained)) return;
+  const fs::path target = fs::canonical(out), source = fs::canonical(trained);
+  if (target == source || target == source.parent_path()) {
+    throw std::invalid_argument(
+        fmt::format("--out must be another folder than that of the trained model, {}, which would "
+                    "be overwritten, but is {}; name a new one",
+                    trained.string(), out.string()));
+  }
 }
 
 }  // namespace gpt2

@@ -23,21 +23,40 @@ struct TrainedModel {
   std::optional<examples::LoraOptions> lora;
 };
 
-// Writes all of it, without the model's weights where the adapters of `lora` were trained:
-// `base` is then the folder of the weights. Throws std::runtime_error naming the file that cannot
-// be written.
+// Writes all of it. What an earlier model has left in the folder is removed.
 void save_model(const std::filesystem::path& folder, const examples::Gpt2& model,
                 const examples::Tokenizer& tokenizer,
                 const std::optional<ivon::Posterior>& posterior);
+
+// The same for a model of which adapters were trained: the weights themselves stay in the folder
+// `base`, whose place and checksum are written. Both functions throw std::runtime_error naming the
+// file that cannot be written.
 void save_adapters(const std::filesystem::path& folder, const examples::Gpt2& model,
                    const examples::LoraOptions& lora, const std::filesystem::path& base,
                    const examples::Tokenizer& tokenizer,
                    const std::optional<ivon::Posterior>& posterior);
 
+enum class Part { kAll, kModel };  // kModel: without the posterior
+
+struct LoadSettings {
+  Part part = Part::kAll;
+  double dropout = 0;      // in training mode; that of the file is ignored
+  bool recompute = false;  // as of Gpt2Options
+};
+
 // Reads such a folder. The vocabulary may lie in `vocabulary` instead, for weights from elsewhere;
 // empty: in `folder`. Throws std::invalid_argument if `folder` is empty, std::runtime_error naming
-// the file if one is missing, damaged or does not fit the others.
+// the file if one is missing, damaged or does not fit the others, or if the weights that adapters
+// were trained on have changed.
 TrainedModel load_model(const std::filesystem::path& folder,
-                        const std::filesystem::path& vocabulary, const torch::Device& device);
+                        const std::filesystem::path& vocabulary, const torch::Device& device,
+                        const LoadSettings& settings = {});
+
+// The checksum of the weights in such a folder. Throws std::invalid_argument if `folder` is empty.
+std::string weights_checksum(const std::filesystem::path& folder);
+
+// Throws std::invalid_argument naming both if `out`, or a folder that a run makes in it, is
+// `trained`, which would be overwritten.
+void check_other_folder(const std::filesystem::path& out, const std::filesystem::path& trained);
 
 }  // namespace gpt2

@@ -44,16 +44,11 @@ std::vector<WeightedToken> tokens_to_draw(const std::vector<double>& probabiliti
 examples::TokenId choose_token(const std::vector<double>& probabilities, const Sampling& sampling,
                                examples::ExampleRandom& random);
 
-// softmax(logits), computed such that large logits do not overflow.
-std::vector<double> softmax(const std::vector<double>& logits);
-
-// -sum p log p, in nats, of probabilities whose sum is 1: 0 to log(size).
-double entropy(const std::vector<double>& probabilities);
-
 // What an ensemble says about the next token.
 struct TokenPrediction {
   std::vector<double> probabilities;  // [vocabulary]: the mean of the members
-  double entropy = 0;                 // H[mean p] in nats: all of the uncertainty
+  // H[mean p] in nats, where H[p] = -sum p log p: all of the uncertainty, 0 to log(vocabulary).
+  double entropy = 0;
   // H[mean p] - mean H[p] in nats, 0 to log(members): the part of it on which the members disagree
   // (Houlsby et al. 2011, arXiv 1112.5745). 0 with one member.
   double mutual_information = 0;
@@ -61,8 +56,10 @@ struct TokenPrediction {
 
 // The prediction of `members` >= 1 models, whose probabilities [vocabulary] begin at `first`,
 // `first + stride`, and so on. They are divided by their sum before, so that a part of a vocabulary
-// may be given. Throws std::invalid_argument where a sum is 0 or not a number.
+// may be given. Without `uncertainty`, entropy and mutual information stay 0, which saves the
+// logarithms of members + 1 vocabularies, or of one for one member. Throws std::invalid_argument
+// where a sum is 0 or not a number.
 TokenPrediction token_prediction(const float* first, size_t members, size_t stride,
-                                 size_t vocabulary);
+                                 size_t vocabulary, bool uncertainty = true);
 
 }  // namespace gpt2

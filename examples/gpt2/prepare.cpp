@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands prepare and tokenize.
+// The commands that only read text: prepare, questions and tokenize.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <stdexcept>
 #include <string_view>
 
@@ -39,6 +40,16 @@ void print_line_by_line(const examples::Tokenizer& tokenizer, std::string_view t
 
 void prepare(const Settings& s) { prepare_text(s.text, s.common.out, s.common.threads); }
 
+void questions(const Settings& s) {
+  MadeQuestionSettings settings = s.questions;
+  settings.seed = static_cast<uint64_t>(s.common.seed);
+  const std::filesystem::path folder = s.common.out;
+  std::filesystem::create_directories(folder);
+  make_question_files(read_text(s.text.text).text, settings, folder);
+  fmt::print("{0}/train.jsonl has {1} questions, {0}/test.jsonl {2}\n", folder.string(),
+             settings.train, settings.test);
+}
+
 void tokenize(const Settings& s, const std::vector<std::string>& files) {
   if (s.text.vocabulary.empty()) {
     throw std::invalid_argument(
@@ -46,7 +57,7 @@ void tokenize(const Settings& s, const std::vector<std::string>& files) {
   }
   const auto tokenizer = examples::open_tokenizer(s.text.vocabulary);
   for (const std::string& file : files) {
-    const std::string text = read_text(file);
+    const std::string text = read_text(file).text;
     if (s.lines) {
       print_line_by_line(*tokenizer, text);
     } else {

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "settings.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <limits>
+#include <stdexcept>
 
 namespace gpt2 {
 namespace {
@@ -12,9 +16,13 @@ constexpr int64_t kBillion = 1'000'000'000;
 const CLI::Range kNotNegativeCount(int64_t{0}, kBillion);
 const CLI::Range kPositiveCount(int64_t{1}, kBillion);
 const CLI::Range kShareOfAll(0.0, 1.0);
+const CLI::Range kPositiveShare(std::numeric_limits<double>::min(), 1.0);
+const CLI::Range kPositiveReal(std::numeric_limits<double>::min(),
+                               std::numeric_limits<double>::max());
 const CLI::Range kNotNegativeReal(0.0, std::numeric_limits<double>::max());
 
 void add_trained(examples::Settings& list, Settings& s) {
+  // The fingerprint of finetune has a checksum of the weights; where they lie may change.
   list.add("trained", s.trained,
            "folder that train or finetune has written, or one of transformers' save_pretrained(); "
            "must be given",
@@ -45,22 +53,33 @@ void add_validation(examples::Settings& list, TextSettings& s) {
            Effect::kTraining, CLI::Range(0.0001, 0.9));
 }
 
-void add_model(examples::Settings& list, examples::Gpt2Options& s) {
+void add_model(examples::Settings& list, Settings& all) {
+  examples::Gpt2Options& s = all.model;
+  list.add("size", all.size, "of GPT-2: sets layers, heads, width and context; own = as they say",
+           Effect::kTraining, CLI::IsMember({"own", "124M", "355M", "774M", "1558M"}));
+  list.on_change("size", [&all] {
+    if (all.size == "own") return;
+    const examples::Gpt2Options named = examples::gpt2_options(all.size);
+    all.model.layers = named.layers;
+    all.model.heads = named.heads;
+    all.model.width = named.width;
+    all.model.context = named.context;
+  });
   list.add("layers", s.layers, "blocks of attention and MLP", Effect::kTraining, kPositiveCount);
   list.add("heads", s.heads, "attention heads; the width is a multiple", Effect::kTraining,
            kPositiveCount);
   list.add("width", s.width, "numbers in the vector of a token", Effect::kTraining, kPositiveCount);
   list.add("context", s.context, "tokens that a prediction can use", Effect::kTraining,
            kPositiveCount);
-  list.add("dropout", s.dropout, "share of numbers dropped in training", Effect::kTraining,
-           CLI::Range(0.0, 0.99));
-  list.add("recompute", s.recompute,
-           "compute activations again in the backward pass: less memory, a third more work",
-           Effect::kTraining);
 }
 
 void add_steps(examples::Settings& list, Settings& s) {
   TrainingSettings& t = s.training;
+  list.add("dropout", s.model.dropout, "share of numbers dropped in training", Effect::kTraining,
+           CLI::Range(0.0, 0.99));
+  list.add("recompute", s.model.recompute,
+           "compute activations again in the backward pass: less memory, a third more work",
+           Effect::kTraining);
   list.add("iterations", t.iterations, "steps of the optimizer, a multiple of --evaluate-every",
            Effect::kTraining, kPositiveCount);
   list.add("batch", t.batch, "pieces of text in a forward pass", Effect::kTraining, kPositiveCount);
@@ -93,13 +112,12 @@ void add_choice_of_tokens(examples::Settings& list, GenerationSettings& s) {
            Effect::kOther, kNotNegativeCount);
   list.add("top-p", s.sampling.top_p,
            "draw among the fewest tokens that have this probability together; 1 = all",
-           Effect::kOther, kShareOfAll);
+           Effect::kOther, kPositiveShare);
 }
 
 }  // namespace
 
 Settings::Settings() {
-  common.out = "gpt2_results";
   common.samples = 16;
   generate.prompt = "\n";
   model.layers = 4;
@@ -130,7 +148,7 @@ void add_training_settings(examples::Settings& list, Settings& s) {
   add_text(list, s.text);
   add_tokenizer(list, s.text);
   add_validation(list, s.text);
-  add_model(list, s.model);
+  add_model(list, s);
   add_steps(list, s);
   list.add("preview", s.training.preview, "tokens of generated text printed at the end",
            Effect::kOther, kNotNegativeCount);
@@ -161,9 +179,8 @@ void add_finetuning_settings(examples::Settings& list, Settings& s) {
   list.add("next-token", f.choice.next_token,
            "questions: weight of the loss of the next token, which is added", Effect::kTraining,
            kNotNegativeReal);
-  list.add("test-temperature", f.temperature,
-           "factor of the posterior's precision at test time; above 1 = less noise", Effect::kOther,
-           kNotNegativeReal);
+  list.add("tau", f.tau, "factor of the posterior's precision at test time; above 1 = less noise",
+           Effect::kOther, kNotNegativeReal);
   list.add("prune", f.prune, "share of the trained weights, the least certain, set to 0 in a test",
            Effect::kOther, kShareOfAll);
   add_steps(list, s);
@@ -192,8 +209,8 @@ void add_generation_settings(examples::Settings& list, Settings& s) {
       "no choice",
       Effect::kOther, kNotNegativeCount);
   list.add("abstain", g.abstain,
-           "print nothing if that text is less like the others than this, 0 to 1", Effect::kOther,
-           kShareOfAll);
+           "print nothing if that text is less like the others than this, a chrF of 0 to 100",
+           Effect::kOther, CLI::Range(0.0, 100.0));
 }
 
 void add_perplexity_settings(examples::Settings& list, Settings& s) {
@@ -205,10 +222,47 @@ void add_perplexity_settings(examples::Settings& list, Settings& s) {
            Effect::kOther);
 }
 
+void add_question_settings(examples::Settings& list, Settings& s) {
+  MadeQuestionSettings& q = s.questions;
+  add_text(list, s.text);
+  list.add("train", q.train, "questions from the first 90 % of the text", Effect::kOther,
+           kNotNegativeCount);
+  list.add("test", q.test, "questions from the rest", Effect::kOther, kNotNegativeCount);
+  list.add("passage-words", q.passage_words, "words of a question", Effect::kOther, kPositiveCount);
+  list.add("choice-words", q.choice_words, "words of a choice", Effect::kOther, kPositiveCount);
+  list.add("choices", q.choices, "of each question", Effect::kOther,
+           CLI::Range(int64_t{2}, int64_t{1000}));
+}
+
 void add_export_settings(examples::Settings& list, Settings& s) {
   add_trained(list, s);
   list.add("sample", s.export_sample, "write a sample of the posterior instead of its mean",
            Effect::kOther);
+}
+
+void check_training_settings(const Settings& s) {
+  const TrainingSettings& t = s.training;
+  const auto need = [](bool holds, const std::string& message) {
+    if (!holds) throw std::invalid_argument(message);
+  };
+  const int64_t part = std::min(t.evaluate_every, t.iterations);
+  need(t.iterations % part == 0,
+       fmt::format("--iterations must be a multiple of --evaluate-every, but {} is none of {}; "
+                   "give {}",
+                   t.iterations, part, (t.iterations / part + 1) * part));
+  need(!t.fresh_samples || s.optimizer.name == "ivon" || s.optimizer.name == "ivon-paper",
+       "--fresh-samples is for IVON, but the optimizer is " + s.optimizer.name +
+           "; add --no-fresh-samples");
+  need(!t.fresh_samples || !s.optimizer.sample_on_step,
+       "--fresh-samples draws samples itself and cannot be used with --sample-on-step; add "
+       "--no-sample-on-step");
+  const FinetuneSettings& f = s.finetune;
+  need(f.test_questions.empty() == f.questions.empty(),
+       "--questions and --test-questions must be given together, but one of the two is missing");
+  const bool for_questions = f.prune > 0 || f.choice.per_token || f.choice.next_token > 0;
+  need(!f.questions.empty() || !for_questions,
+       "--prune, --per-token and --next-token are for --questions, which is not given; leave them "
+       "out");
 }
 
 void make_short(Settings& s) {
@@ -223,6 +277,8 @@ void make_short(Settings& s) {
   s.training.measured = 4;
   s.training.scored = 8;
   s.training.preview = 8;
+  s.questions.train = 20;
+  s.questions.test = 10;
   s.generate.generation.max_tokens = 8;
   s.common.samples = 2;
 }

@@ -12,6 +12,7 @@
 #include "common/program.hpp"
 #include "common/settings.hpp"
 #include "generate.hpp"
+#include "make_questions.hpp"
 
 namespace gpt2 {
 
@@ -47,22 +48,25 @@ struct FinetuneSettings {
   std::string questions;       // JSONL; empty: next tokens of text
   std::string test_questions;  // JSONL
   int64_t rank = 8;            // of the adapters; 0: all weights are trained
-  double alpha = 16;
+  double alpha = 16;           // adapters are multiplied by alpha / rank
   ChoiceSettings choice;
-  double temperature = 1;  // factor of the posterior's precision at test time
-  double prune = 0;        // share of the trained weights, the least certain, set to 0
+  double tau = 1;    // factor of the posterior's precision at test time
+  double prune = 0;  // share of the trained weights, the least certain, set to 0 in a test
 };
 
 struct Settings {
   examples::CommonSettings common;
   TextSettings text;
+  std::string size = "own";  // own: as the settings of `model` say; or a name of gpt2_options()
   examples::Gpt2Options model;
   TrainingSettings training;
   examples::OptimizerSettings optimizer = examples::optimizer_settings("ivon");
   FinetuneSettings finetune;
   GenerateSettings generate;
-  std::string
-      trained;  // folder that train or finetune has written, or transformers' save_pretrained()
+  MadeQuestionSettings questions;
+
+  // Folder that train or finetune has written, or one of transformers' save_pretrained().
+  std::string trained;
   int64_t stride = 0;  // perplexity: tokens from one window to the next; 0: half the context
   std::string json;    // perplexity: file for a record of each token
   bool lines = false;  // tokenize: each line on its own
@@ -78,7 +82,12 @@ void add_training_settings(examples::Settings& list, Settings& s);
 void add_finetuning_settings(examples::Settings& list, Settings& s);
 void add_generation_settings(examples::Settings& list, Settings& s);
 void add_perplexity_settings(examples::Settings& list, Settings& s);
+void add_question_settings(examples::Settings& list, Settings& s);
 void add_export_settings(examples::Settings& list, Settings& s);
+
+// Throws std::invalid_argument for settings of train and finetune that do not go together, so that
+// the error comes before the work.
+void check_training_settings(const Settings& s);
 
 // Makes a run short, for --smoke.
 void make_short(Settings& s);

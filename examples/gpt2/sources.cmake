@@ -7,6 +7,7 @@ set(gpt2_sources
   gpt2/choices.cpp
   gpt2/coloured_text.cpp
   gpt2/ensemble.cpp
+  gpt2/export.cpp
   gpt2/finetune.cpp
   gpt2/generate.cpp
   gpt2/generate_command.cpp

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "steps.hpp"
 
-#include <torch/nn/utils/clip_grad.h>
 #include <torch/torch.h>
 
 #include <vector>
 
+#include "common/clip_gradient.hpp"
 #include "common/optimizers.hpp"
 
 namespace gpt2 {
@@ -13,7 +13,7 @@ namespace {
 
 void clip_gradient(const Stepping& stepping) {
   if (stepping.gradient_clip > 0) {
-    torch::nn::utils::clip_grad_norm_(stepping.model.parameters(), stepping.gradient_clip);
+    examples::clip_gradient_norm(stepping.parameters, stepping.gradient_clip);
   }
 }
 

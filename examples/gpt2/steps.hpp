@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "common/training.hpp"
 
@@ -14,7 +15,7 @@ namespace gpt2 {
 
 // What the steps of one training work with. All references must outlive the steps.
 struct Stepping {
-  torch::nn::Module& model;
+  std::vector<torch::Tensor> parameters;  // those that are trained
   torch::optim::Optimizer& optimizer;
   // The mean loss, in nats, of the pieces with these numbers (int64 [n]).
   std::function<torch::Tensor(const torch::Tensor& rows)> loss;
@@ -26,7 +27,9 @@ struct Stepping {
 // sample of the weights for the whole step.
 examples::TrainingStep plain_step(const Stepping& stepping);
 
-// IVON's step with a sample of the weights for each forward pass, as the paper trains GPT-2.
+// IVON's step with a sample of the weights for each forward pass, as the paper trains GPT-2. The
+// gradient of each sample is clipped on its own, because the optimizer adds it to its sums before
+// the next sample is drawn.
 examples::TrainingStep fresh_samples_step(const Stepping& stepping);
 
 // IVON's step with a scope, in which one sample serves all forward passes.

@@ -25,26 +25,16 @@ std::shared_ptr<examples::Gpt2> new_model(const Settings& s, int64_t seed) {
   return model;
 }
 
-void print_validation(const Validation& validation, int64_t samples) {
-  fmt::print("Validation loss {:.4f} (perplexity {:.2f})", validation.mean,
-             std::exp(validation.mean));
-  if (validation.averaged) {
-    fmt::print(" at the mean, {:.4f} ({:.2f}) averaged over {} samples", *validation.averaged,
-               std::exp(*validation.averaged), samples);
-  }
-  fmt::print("\n");
-}
-
-// Text after a line end, from the weights at the mean.
-void print_preview(const Settings& s, examples::Gpt2& model, const TextData& data, int64_t seed) {
+// Some text after a line end, from the weights at the mean.
+void print_preview(const Settings& s, examples::Gpt2& model, const examples::Tokenizer& tokenizer,
+                   int64_t seed) {
   if (s.training.preview == 0) return;
   GenerateSettings generated = s.generate;
   generated.generation.max_tokens = s.training.preview;
   generated.generation.seed = static_cast<uint64_t>(seed);
-  generated.prompt = "\n";
   fmt::print("\nText that the model makes up:\n");
-  generate(generated, model, nullptr, *data.tokenizer);
-  fmt::print("\n");
+  std::fflush(stdout);
+  generate(generated, model, nullptr, tokenizer);
 }
 
 examples::Json train_one(const Settings& s, const examples::Settings& list, const TextData& data,
@@ -52,29 +42,27 @@ examples::Json train_one(const Settings& s, const examples::Settings& list, cons
   const auto model = new_model(s, seed);
   fmt::print("{} parameters\n", examples::parameter_count(*model));
   examples::Json fingerprint = list.fingerprint();
-  fingerprint["vocabulary"] = s.model.vocabulary;
+  fingerprint["vocabulary tokens"] = s.model.vocabulary;
   fingerprint["training tokens"] = data.train.size();
-  const Run run{s, s.optimizer.name, seed, fingerprint, log};
-  const Task task =
-      next_token_task(*model, data, s.model.context, s.training.measured, seed, s.common.bf16);
+  const Run run{s, seed, fingerprint, log};
+  const Task task = next_token_task(*model, data, s.training.measured, seed, s.common.bf16);
   const Trained trained = train_model(*model, task, run);
-  if (!std::isfinite(trained.loss)) {
-    fmt::print(stderr, "warning: the training has diverged (loss {}); choose a smaller --lr\n",
-               trained.loss);
-  }
-  std::optional<ivon::Posterior> posterior = posterior_of(*trained.optimizer, *model);
+  const double peak = examples::peak_memory_gib();
+  std::optional<ivon::Posterior> posterior = posterior_of(*trained.optimizer, *model, seed);
   const std::filesystem::path folder =
-      std::filesystem::path(s.common.out) / fmt::format("{}-{}", run.name, seed);
+      std::filesystem::path(s.common.out) / fmt::format("{}-{}", s.optimizer.name, seed);
   save_model(folder, *model, *data.tokenizer, posterior);
   const Validation validation =
       validate(*model, posterior, data, s.training.scored, s.common.samples, s.common.bf16);
   const double tokens = static_cast<double>(s.training.iterations * s.training.batch *
                                             s.training.accumulate * s.model.context);
-  fmt::print("Saved in {}. {:.0f} tokens/s.\n", folder.string(), tokens / trained.seconds);
-  print_validation(validation, s.common.samples);
+  fmt::print("Saved in {}. {:.0f} tokens/s, peak memory {:.2f} GiB.\nValidation loss {}\n",
+             folder.string(), tokens / trained.seconds, peak,
+             description(validation, s.common.samples));
   examples::Json result = {{"seed", seed},
                            {"seconds", trained.seconds},
                            {"tokens_per_second", tokens / trained.seconds},
+                           {"peak_memory_gib", peak},
                            {"training_loss", trained.loss},
                            {"validation_loss", validation.mean}};
   if (validation.averaged) {
@@ -84,21 +72,24 @@ examples::Json train_one(const Settings& s, const examples::Settings& list, cons
     fmt::print("\n{}\n", diagnostics.str());
     result["diagnostics"] = diagnostics.str();
   }
-  print_preview(s, *model, data, seed);
   examples::write_results(folder, {{"settings", list.to_json()}, {"runs", {result}}});
+  if (std::isfinite(validation.mean)) {
+    print_preview(s, *model, *data.tokenizer, seed);
+  } else {
+    fmt::print(stderr, "warning: the training has diverged (loss {}); choose a smaller --lr\n",
+               validation.mean);
+  }
   return result;
 }
 
 }  // namespace
 
 void train(Settings& s, const examples::Settings& list) {
+  check_training_settings(s);
   std::filesystem::path folder = s.training.data;
   if (folder.empty()) {
     folder = std::filesystem::path(s.common.out) / "data";
-    // A run that goes on keeps its token files.
-    if (!s.common.resume || !std::filesystem::exists(folder / "meta.json")) {
-      prepare_text(s.text, folder, s.common.threads);
-    }
+    prepare_text_once(s.text, folder, s.common.threads);
   }
   const TextData data = open_text_data(folder);
   s.model.vocabulary = data.tokenizer->size();
@@ -108,11 +99,9 @@ void train(Settings& s, const examples::Settings& list) {
   examples::Json runs = examples::Json::array();
   for (int64_t i = 0; i < s.common.seeds; ++i) {
     runs.push_back(train_one(s, list, data, s.common.seed + i, log));
+    // Written after each seed, so that an error later on loses no result.
+    examples::write_results(s.common.out, {{"settings", list.to_json()}, {"runs", runs}});
   }
-  const double peak = examples::peak_memory_gib();
-  fmt::print("Peak memory {:.2f} GiB\n", peak);
-  examples::write_results(
-      s.common.out, {{"settings", list.to_json()}, {"runs", runs}, {"peak_memory_gib", peak}});
 }
 
 }  // namespace gpt2

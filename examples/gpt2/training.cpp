@@ -5,7 +5,8 @@
 #include <torch/torch.h>
 #include <unistd.h>
 
-#include <stdexcept>
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "common/autocast.hpp"
@@ -21,15 +22,8 @@ namespace {
 examples::TrainingPlan plan_of(const Run& run, const Task& task) {
   const TrainingSettings& t = run.s.training;
   const int64_t part = std::min(t.evaluate_every, t.iterations);
-  if (t.iterations % part != 0) {
-    throw std::invalid_argument(
-        fmt::format("--iterations must be a multiple of --evaluate-every, but {} is none of {}; "
-                    "give {}",
-                    t.iterations, part, (t.iterations / part + 1) * part));
-  }
-  examples::TrainingPlan plan;
-  plan.name = run.name;
-  plan.out = run.s.common.out;
+  examples::TrainingPlan plan = examples::make_plan(run.s.common, run.fingerprint);
+  plan.name = run.s.optimizer.name;
   plan.batch = t.batch * t.accumulate;
   plan.examples = part * plan.batch;
   plan.epochs = t.iterations / part;
@@ -37,11 +31,8 @@ examples::TrainingPlan plan_of(const Run& run, const Task& task) {
   plan.linear = t.linear;
   plan.final_factor = t.final_factor;
   plan.seed = run.seed;
-  plan.resume = run.s.common.resume;
-  plan.device = torch::Device(run.s.common.device);
-  plan.fingerprint = run.fingerprint;
   plan.log = &run.log;
-  plan.words = {"part", task.items, task.items_per_piece};
+  plan.words = {"stage", task.items, task.items_per_piece};
   plan.checkpoint_seconds = t.checkpoint_seconds;
   return plan;
 }
@@ -55,20 +46,14 @@ std::vector<torch::Tensor> trained_parameters(const examples::Gpt2& model) {
 }
 
 examples::TrainingStep step_of(const Run& run, const Stepping& stepping) {
-  const bool fresh = run.s.training.fresh_samples;
   if (examples::as_ivon(stepping.optimizer) == nullptr) return plain_step(stepping);
-  if (fresh && run.s.optimizer.sample_on_step) {
-    throw std::invalid_argument(
-        "--fresh-samples draws samples itself and cannot be used with --sample-on-step; add "
-        "--no-sample-on-step");
-  }
-  if (fresh) return fresh_samples_step(stepping);
+  if (run.s.training.fresh_samples) return fresh_samples_step(stepping);
   return run.s.optimizer.sample_on_step ? plain_step(stepping) : one_sample_step(stepping);
 }
 
 // In a line of its own, also on a terminal, where the progress line is still open.
 void print_measured(const Run& run, const examples::Json& measured) {
-  std::string line = fmt::format("{} seed {}", run.name, run.seed);
+  std::string line = fmt::format("{} seed {}", run.s.optimizer.name, run.seed);
   for (const auto& [key, value] : measured.items()) {
     line += fmt::format(" | {} {:.4f}", key, value.get<double>());
   }
@@ -78,8 +63,9 @@ void print_measured(const Run& run, const examples::Json& measured) {
 
 }  // namespace
 
-Task next_token_task(examples::Gpt2& model, const TextData& data, int64_t context, int64_t measured,
-                     int64_t seed, bool bf16) {
+Task next_token_task(examples::Gpt2& model, const TextData& data, int64_t measured, int64_t seed,
+                     bool bf16) {
+  const int64_t context = model.options().context;
   const torch::Device device = model.parameters().front().device();
   Task task;
   task.examples = static_cast<double>(data.train.size());
@@ -90,8 +76,9 @@ Task next_token_task(examples::Gpt2& model, const TextData& data, int64_t contex
     const examples::Autocast autocast(device.type(), bf16);
     return model.loss(batch.inputs, batch.targets);
   };
-  if (measured == 0) return task;
+  // Made here in any case, so that a validation text that is too short is found before training.
   const examples::TokenBatches validation(data.validation, context, 0);
+  if (measured == 0) return task;
   task.measure = [validation, &model, device, bf16, measured] {
     const ScoredText pieces = spread_pieces(validation, measured, device);
     return examples::Json{
@@ -104,12 +91,12 @@ Trained train_model(examples::Gpt2& model, const Task& task, const Run& run) {
   examples::OptimizerSettings settings = run.s.optimizer;
   if (settings.ess == 0) settings.ess = task.examples;
   Trained trained;
-  trained.optimizer =
-      examples::make_optimizer(settings, examples::decay_matrices(trained_parameters(model)));
+  const std::vector<torch::Tensor> parameters = trained_parameters(model);
+  trained.optimizer = examples::make_optimizer(settings, examples::decay_matrices(parameters));
   ivon::IVON<>* ivon = examples::as_ivon(*trained.optimizer);
 
   int64_t part = 0;
-  const Stepping stepping{model, *trained.optimizer,
+  const Stepping stepping{parameters, *trained.optimizer,
                           [&](const torch::Tensor& rows) { return task.loss(rows, part); },
                           run.s.training.accumulate, run.s.training.gradient_clip};
   examples::TrainingPlan plan = plan_of(run, task);
@@ -132,10 +119,12 @@ Trained train_model(examples::Gpt2& model, const Task& task, const Run& run) {
 }
 
 std::optional<ivon::Posterior> posterior_of(torch::optim::Optimizer& optimizer,
-                                            const examples::Gpt2& model) {
+                                            const examples::Gpt2& model, int64_t seed) {
   ivon::IVON<>* ivon = examples::as_ivon(optimizer);
   if (ivon == nullptr) return {};
-  return ivon::Posterior::of(*ivon, model);
+  ivon::Posterior posterior = ivon::Posterior::of(*ivon, model);
+  posterior.manual_seed(static_cast<uint64_t>(seed));
+  return posterior;
 }
 
 Validation validate(examples::Gpt2& model, std::optional<ivon::Posterior>& posterior,
@@ -150,6 +139,15 @@ Validation validate(examples::Gpt2& model, std::optional<ivon::Posterior>& poste
                                                            "validation, samples"));
   }
   return result;
+}
+
+std::string description(const Validation& validation, int64_t samples) {
+  if (!validation.averaged) {
+    return fmt::format("{:.4f} (perplexity {:.2f})", validation.mean, std::exp(validation.mean));
+  }
+  return fmt::format("{:.4f} at the mean, {:.4f} averaged over {} samples (perplexity {:.2f})",
+                     validation.mean, *validation.averaged, samples,
+                     std::exp(*validation.averaged));
 }
 
 }  // namespace gpt2

@@ -24,20 +24,19 @@ struct Task {
   std::function<torch::Tensor(const torch::Tensor& rows, int64_t part)> loss;
   // Scores the model as it stands. What it returns is printed and logged.
   std::function<examples::Json()> measure;
-  double examples = 1;           // of the training data: the usual effective sample size
+  double examples = 1;           // training tokens or questions: the ess where --ess is 0
   std::string items = "tokens";  // what the progress line counts
   int64_t items_per_piece = 1;
 };
 
 // The next token of text: `data` and `model` must outlive the task. Without `measured` pieces of
 // the validation text to score, measure() is empty.
-Task next_token_task(examples::Gpt2& model, const TextData& data, int64_t context, int64_t measured,
-                     int64_t seed, bool bf16);
+Task next_token_task(examples::Gpt2& model, const TextData& data, int64_t measured, int64_t seed,
+                     bool bf16);
 
 // What one training depends on. The references must outlive it.
 struct Run {
   const Settings& s;
-  std::string name;  // in the progress line and file names
   int64_t seed;
   examples::Json fingerprint;
   examples::RunLog& log;
@@ -55,14 +54,17 @@ struct Validation {
   std::optional<double> averaged;  // over samples of the weights, for IVON
 };
 
+// "1.6012 at the mean, 1.5987 averaged over 16 samples (perplexity 4.95)"
+std::string description(const Validation& validation, int64_t samples);
+
 // Trains `model`, which is on the device of the settings, from the run's checkpoint with --resume.
 // All parameters that require gradients are trained. Afterwards the model is in evaluation mode, at
 // the mean. Throws examples::Interrupted as examples::train() does.
 Trained train_model(examples::Gpt2& model, const Task& task, const Run& run);
 
-// Of IVON; nothing of another optimizer.
+// Of IVON, with samples that follow from the seed; nothing of another optimizer.
 std::optional<ivon::Posterior> posterior_of(torch::optim::Optimizer& optimizer,
-                                            const examples::Gpt2& model);
+                                            const examples::Gpt2& model, int64_t seed);
 
 // Scores `pieces` pieces of the validation text (0: all) at the mean and, with a posterior,
 // averaged over `samples` samples.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "steps.hpp"
 
-#include <torch/nn/utils/clip_grad.h>
 #include <torch/torch.h>
 
 #include <algorithm>
 #include <optional>
 #include <stdexcept>
 
+#include "common/clip_gradient.hpp"
 #include "common/data/mix.hpp"
 
 namespace image_classification {
@@ -79,7 +79,7 @@ torch::Tensor backward(const Stepping& stepping, const Examples& examples) {
 
 void clip_gradient(const Stepping& stepping) {
   const double bound = stepping.s.training.gradient_clip;
-  if (bound > 0) torch::nn::utils::clip_grad_norm_(stepping.network.model->parameters(), bound);
+  if (bound > 0) examples::clip_gradient_norm(stepping.network.model->parameters(), bound);
 }
 
 }  // namespace

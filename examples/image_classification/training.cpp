@@ -41,17 +41,13 @@ std::unique_ptr<examples::ImageLoader> training_loader(const Run& run, const Des
 }
 
 examples::TrainingPlan plan_of(const Run& run) {
-  examples::TrainingPlan plan;
+  examples::TrainingPlan plan = examples::make_plan(run.s.common, run.fingerprint);
   plan.name = run.name;
-  plan.out = run.s.common.out;
   plan.examples = run.data.train->size();
   plan.batch = run.s.training.batch;
   plan.epochs = run.epochs;
   plan.warmup = run.s.training.warmup;
   plan.seed = run.seed;
-  plan.resume = run.s.common.resume;
-  plan.device = torch::Device(run.s.common.device);
-  plan.fingerprint = run.fingerprint;
   plan.log = &run.log;
   plan.checkpoint_seconds = run.s.training.checkpoint_seconds;
   return plan;

@@ -199,6 +199,27 @@ TEST(Training, MeasuresAreAddedToTheLogAndTheirTimeDoesNotCount) {
   EXPECT_LT(end.seconds, 0.4);
 }
 
+TEST(Training, RateFallsAsThePlanSays) {
+  for (const bool linear : {false, true}) {
+    const Folder folder("rate");
+    Small small("adamw", folder.path);
+    small.plan.linear = linear;
+    small.plan.warmup = 0;
+    small.plan.final_factor = 0.25;
+    const double rate = small.optimizer->param_groups()[0].options().get_lr();
+    std::vector<double> shares;  // of the highest rate, at each of the 18 steps
+    small.before_step = [&](int64_t) {
+      shares.push_back(small.optimizer->param_groups()[0].options().get_lr() / rate);
+    };
+    small.train();
+    EXPECT_DOUBLE_EQ(shares.front(), 1);
+    EXPECT_NEAR(shares[9], 0.625, 1e-12);  // half of the way
+    // A quarter of the way: cos(pi / 4) and 1/4, between the ends.
+    EXPECT_NEAR((shares[4] + shares[5]) / 2, linear ? 0.8125 : 0.25 + 0.75 * 0.8522, 1e-4);
+    EXPECT_NEAR(small.optimizer->param_groups()[0].options().get_lr() / rate, 0.25, 1e-12);
+  }
+}
+
 TEST(Training, CheckpointHoldsWhatThePlanAdds) {
   const Folder folder("added");
   Small small("sgd", folder.path), resumed("sgd", folder.path);

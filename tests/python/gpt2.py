@@ -9,7 +9,6 @@ Adapters are compared with peft where it is installed, and else with LoRA's form
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -19,12 +18,8 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 try:
     warnings.simplefilter("ignore")
     import torch
-    # transformers imports torchvision. One without its own operators can be imported only if these are declared.
-    for name in ("nms", "qnms"):
-        try:
-            torch.library.define("torchvision::" + name, "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        except RuntimeError:
-            pass  # declared already
+    from exchange import declare_operators_of_torchvision, run_test
+    declare_operators_of_torchvision()  # transformers imports torchvision
     from safetensors.torch import load_file, save_file
     from transformers import GPT2Config, GPT2LMHeadModel
 except ImportError as error:
@@ -49,12 +44,7 @@ MODELS = {
 
 
 def cpp(name, folder):
-    """Runs one test of PROGRAM in a process of its own and returns what it printed."""
-    done = subprocess.run(
-        [sys.argv[1], f"--gtest_filter=Gpt2Exchange.DISABLED_{name}", "--gtest_also_run_disabled_tests"],
-        env=dict(os.environ, IVON_EXCHANGE_FOLDER=folder), capture_output=True, text=True)
-    assert done.returncode == 0 and "[  PASSED  ] 1 test" in done.stdout, done.stdout + done.stderr
-    return done.stdout
+    return run_test(f"Gpt2Exchange.{name}", folder)
 
 
 def random_model(layers, heads, width, context, vocabulary, dtype=torch.float32):

@@ -6,8 +6,6 @@ Usage: image_models.py PROGRAM
 PROGRAM is the program of tests/examples, whose disabled tests ImageModelsExchange.* are the C++ side.
 """
 
-import os
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -16,12 +14,8 @@ from collections import OrderedDict
 try:
     warnings.simplefilter("ignore")
     import torch
-    # A torchvision without its own operators can be imported only if these are declared.
-    for name in ("nms", "qnms"):
-        try:
-            torch.library.define("torchvision::" + name, "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        except RuntimeError:
-            pass  # declared already
+    from exchange import declare_operators_of_torchvision, run_test
+    declare_operators_of_torchvision()
     import torchvision
 except ImportError as error:
     print(f"skipped: {error}")
@@ -32,12 +26,7 @@ CLASSES = 10
 
 
 def cpp(name, folder):
-    """Runs one test of PROGRAM in a process of its own and returns what it printed."""
-    done = subprocess.run(
-        [sys.argv[1], f"--gtest_filter=ImageModelsExchange.DISABLED_{name}", "--gtest_also_run_disabled_tests"],
-        env=dict(os.environ, IVON_EXCHANGE_FOLDER=folder), capture_output=True, text=True)
-    assert done.returncode == 0 and "[  PASSED  ] 1 test" in done.stdout, done.stdout + done.stderr
-    return done.stdout
+    return run_test(f"ImageModelsExchange.{name}", folder)
 
 
 def torchvision_model(name):

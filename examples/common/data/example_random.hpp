@@ -26,7 +26,9 @@ class ExampleRandom {
   // Uniform in [low, high).
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
 
-  // Uniform among 0 to count - 1; count >= 1 and far below 2^32.
+  // Among 0 to count - 1; count >= 1. It is made from one of 2^53 numbers, so that the
+  // probabilities of two results differ by at most 2^-53: by a part of count / 2^53 of each, which
+  // is 2^-21 for a count of 2^32.
   int64_t below(int64_t count) {
     return static_cast<int64_t>(uniform() * static_cast<double>(count));
   }

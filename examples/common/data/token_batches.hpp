@@ -27,9 +27,10 @@ class TokenBatches {
   // so that a resumed training goes on with the pieces of the uninterrupted one.
   TokenBatch random(const torch::Tensor& rows, int64_t epoch, const torch::Device& device) const;
 
-  // Of `count` pieces that begin at evenly spread places, the first at 0, those with the numbers
-  // `first` to first + n - 1; fewer at the end. The same for every call.
-  // The last piece ends where the file ends. Pieces do not overlap if count <= whole_pieces().
+  // Returns the pieces `first` to first + n - 1 of `count` pieces that are spread evenly over the
+  // file; fewer where `count` ends. The same for every call. Piece 0 begins where the file begins.
+  // The last of two or more pieces ends where the file ends. Pieces do not overlap if
+  // count <= whole_pieces().
   TokenBatch spread(int64_t first, int64_t n, int64_t count, const torch::Device& device) const;
 
   // The number of pieces that do not overlap.

@@ -3,13 +3,16 @@
 // a view at every projection.
 #include "common/models/gpt2.hpp"
 
+#include <ATen/autocast_mode.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <stdexcept>
 #include <utility>
 
 #include "common/activation_checkpoint.hpp"
+#include "common/models/fast_linear.hpp"
 
 namespace examples {
 
@@ -36,9 +39,8 @@ struct LayerCache {
   int64_t tokens;
 };
 
-// The attention of t new tokens to themselves and to those of the cache. q, k, v [n, heads, t,
-// size]
-// -> the same shape. Adds k and v to the cache.
+// The attention of t new tokens to themselves and to those of the cache, to which it adds k and v.
+// q, k, v [n, heads, t, size] -> the same shape.
 Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                         const LayerCache& cache) {
   const int64_t t = q.size(2), all = cache.tokens + t;
@@ -118,10 +120,9 @@ void check_gpt2_options(const Gpt2Options& o) {
         o.heads, o.width, (o.width / o.heads + 1) * o.heads));
   }
   if (!(o.dropout >= 0 && o.dropout < 1)) {
-    throw std::invalid_argument(
-        fmt::format("GPT-2: the dropout must be at least 0 and below 1, but is {}; choose 0 for "
-                    "none",
-                    o.dropout));
+    throw std::invalid_argument(fmt::format(
+        "GPT-2: the dropout must be at least 0 and below 1, but is {}; choose 0 for none",
+        o.dropout));
   }
 }
 
@@ -182,8 +183,7 @@ Gpt2::Gpt2(const Gpt2Options& o) : options_(o) {
   ln_f_ = register_module("ln_f", Gpt2Layer::norm(o.width));
   if (!o.initialise) return;
   const torch::NoGradGuard no_grad;
-  const double small =
-      gpt2_parts::kDeviation / std::sqrt(2 * static_cast<double>(o.layers));  // see the header
+  const double small = gpt2_parts::kDeviation / std::sqrt(2.0 * static_cast<double>(o.layers));
   wte_->weight.normal_(0, gpt2_parts::kDeviation);
   wpe_->weight.normal_(0, gpt2_parts::kDeviation);
   for (const auto& layer : layers_) {
@@ -197,33 +197,50 @@ Gpt2::Gpt2(const Gpt2Options& o) : options_(o) {
 void Gpt2::prepare(KeyValueCache& cache, int64_t n) const {
   const std::vector<int64_t> shape = {n, options_.heads, options_.context,
                                       options_.width / options_.heads};
-  if (cache.tokens == 0 && (cache.keys.empty() || cache.keys[0].sizes() != shape)) {
-    cache = {};
-    const auto& weight = wte_->weight;
-    for (int64_t i = 0; i < options_.layers; ++i) {
-      cache.keys.push_back(torch::empty(shape, weight.options()));
-      cache.values.push_back(torch::empty(shape, weight.options()));
+  const torch::Tensor& weight = wte_->weight;
+  const at::DeviceType device = weight.device().type();
+  // The type of the keys. Autocast leaves float64 as it is.
+  const bool cast =
+      at::autocast::is_autocast_enabled(device) && weight.scalar_type() != torch::kDouble;
+  const auto type = cast ? at::autocast::get_autocast_dtype(device) : weight.scalar_type();
+  const bool fits = cache.keys.size() == layers_.size() && cache.values.size() == layers_.size() &&
+                    cache.keys[0].sizes() == shape && cache.keys[0].scalar_type() == type &&
+                    cache.keys[0].device() == weight.device();
+  if (fits) return;
+  if (cache.tokens > 0) {
+    throw std::invalid_argument(fmt::format(
+        "GPT-2: a cache must be used with one model, number of sequences, type and device, now {} "
+        "layers of [{}], {} on {}, but it was filled with others; begin with an empty cache",
+        layers_.size(), fmt::join(shape, ", "), c10::toString(type), weight.device().str()));
+  }
+  cache = {};
+  for (int64_t i = 0; i < options_.layers; ++i) {
+    for (auto* list : {&cache.keys, &cache.values}) {
+      list->push_back(torch::empty(shape, weight.options().dtype(type)));
     }
   }
-  if (cache.keys.size() != layers_.size() || cache.values.size() != layers_.size() ||
-      cache.keys[0].sizes() != shape) {
+}
+
+void Gpt2::check_tokens(const torch::Tensor& tokens, int64_t before) const {
+  if (tokens.dim() != 2 || tokens.numel() == 0 || tokens.scalar_type() != torch::kLong) {
     throw std::invalid_argument(fmt::format(
-        "GPT-2: a cache must be used with one model and one number of sequences, now {}, but it "
-        "was filled with others; begin with an empty cache",
-        n));
+        "GPT-2: the tokens must be int64 [n, t] with at least 1 sequence of at least 1 token, but "
+        "are {} [{}]; give at least one token",
+        c10::toString(tokens.scalar_type()), fmt::join(tokens.sizes(), ", ")));
   }
+  const int64_t t = tokens.size(1);
+  if (before + t <= options_.context) return;
+  throw std::invalid_argument(
+      fmt::format("GPT-2: the tokens must be at most {}, the context, but are {}, {} of them in "
+                  "the cache; give the last ones only",
+                  options_.context, before + t, before));
 }
 
 torch::Tensor Gpt2::features(const torch::Tensor& tokens, KeyValueCache* cache) {
   const torch::AutoGradMode gradients(cache == nullptr && torch::GradMode::is_enabled());
-  const int64_t n = tokens.size(0), t = tokens.size(1);
   const int64_t before = cache != nullptr ? cache->tokens : 0;
-  if (before + t > options_.context) {
-    throw std::invalid_argument(
-        fmt::format("GPT-2: the tokens must be at most {}, the context, but are {}, {} of them in "
-                    "the cache; give the last ones only",
-                    options_.context, before + t, before));
-  }
+  check_tokens(tokens, before);
+  const int64_t n = tokens.size(0), t = tokens.size(1);
   if (cache != nullptr) prepare(*cache, n);
   const double dropout = is_training() ? options_.dropout : 0;
   const torch::Tensor positions =  // [t, width]
@@ -247,7 +264,9 @@ torch::Tensor Gpt2::features(const torch::Tensor& tokens, KeyValueCache* cache) 
 }
 
 torch::Tensor Gpt2::head(const torch::Tensor& features) const {
-  return at::linear(features, wte_->weight);
+  std::vector<int64_t> shape = features.sizes().vec();
+  shape.back() = options_.vocabulary;
+  return fast_linear(features.reshape({-1, options_.width}), wte_->weight).view(shape);
 }
 
 torch::Tensor Gpt2::forward(const torch::Tensor& tokens, KeyValueCache* cache) {
@@ -276,16 +295,6 @@ int64_t parameter_count(const torch::nn::Module& module) {
   int64_t count = 0;
   for (const torch::Tensor& parameter : module.parameters()) count += parameter.numel();
   return count;
-}
-
-void check_tokens(const torch::Tensor& tokens, int64_t vocabulary, const std::string& source) {
-  const torch::Tensor flat = tokens.reshape({-1});
-  const torch::Tensor wrong = flat.lt(0).logical_or_(flat.ge(vocabulary));
-  if (!wrong.any().item<bool>()) return;
-  const auto first = wrong.to(torch::kByte).argmax().item<int64_t>();
-  throw std::runtime_error(fmt::format(
-      "{}: a token must be 0 to {}, but token number {} is {}; use the tokenizer of the model",
-      source, vocabulary - 1, first, flat[first].item<int64_t>()));
 }
 
 }  // namespace examples

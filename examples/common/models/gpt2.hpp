@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/models/projection.hpp"
@@ -38,7 +39,8 @@ Gpt2Options gpt2_options(const std::string& name);
 // The keys and values of the tokens that a model has seen, so that the next token costs one token's
 // work. Made empty; Gpt2::forward() fills it.
 struct KeyValueCache {
-  // Of each layer: [n, heads, context, width / heads], of which the first `tokens` are filled.
+  // Of each layer: [n, heads, context, width / heads], of which the first `tokens` are filled, in
+  // the type in which the model computes: that of autocast inside of it, else that of its weights.
   std::vector<torch::Tensor> keys, values;
   int64_t tokens = 0;
 };
@@ -51,10 +53,12 @@ struct Gpt2 : torch::nn::Module {
   // std::invalid_argument for options out of range.
   explicit Gpt2(const Gpt2Options& options);
 
-  // tokens int64 [n, t] -> logits [n, t, vocabulary]. With a cache, the tokens follow those that it
-  // holds, and are added to it; that is for predictions only: the logits then have no gradients.
-  // Throws std::invalid_argument if the tokens, with those in the cache, are more than the context,
-  // or if the cache is that of another model or of another n.
+  // tokens int64 [n >= 1, t >= 1] -> logits [n, t, vocabulary]. With a cache, the tokens follow
+  // those that it holds, and are added to it; that is for predictions only: the logits then have no
+  // gradients. Throws std::invalid_argument for tokens of another shape or type, if they are more
+  // than the context, with those in the cache, or if the cache was filled by a model of other
+  // sizes, with another n, in another type or on another device. That the weights are still the
+  // same is not checked.
   torch::Tensor forward(const torch::Tensor& tokens, KeyValueCache* cache = nullptr);
 
   // The vectors before the head: tokens int64 [n, t] -> [n, t, width].
@@ -73,6 +77,8 @@ struct Gpt2 : torch::nn::Module {
   std::vector<std::pair<std::string, std::shared_ptr<Projection>>> projections() const;
 
  private:
+  void check_tokens(const torch::Tensor& tokens, int64_t before) const;
+
   // Makes the tensors of an empty cache for n sequences; throws for a cache that does not fit.
   void prepare(KeyValueCache& cache, int64_t n) const;
 
@@ -83,10 +89,15 @@ struct Gpt2 : torch::nn::Module {
   torch::nn::LayerNorm ln_f_{nullptr};
 };
 
+// Whether the name of a parameter or module, whose parts are joined by dots, is `end` or ends with
+// a dot and `end`.
+inline bool ends_with_name(const std::string& name, const std::string& end) {
+  const std::string dotted = "." + name, dotted_end = "." + end;
+  return dotted.size() >= dotted_end.size() &&
+         dotted.compare(dotted.size() - dotted_end.size(), dotted_end.size(), dotted_end) == 0;
+}
+
 // The number of parameters, the tied head counted once.
 int64_t parameter_count(const torch::nn::Module& module);
-
-// Throws std::runtime_error that names `source` and the first token outside of 0 to vocabulary - 1.
-void check_tokens(const torch::Tensor& tokens, int64_t vocabulary, const std::string& source);
 
 }  // namespace examples

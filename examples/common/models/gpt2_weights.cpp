@@ -4,9 +4,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <system_error>
 
-#include "common/atomic_file.hpp"
 #include "common/data/file_error.hpp"
 #include "common/models/model_files.hpp"
 #include "common/models/safetensors.hpp"
@@ -19,14 +17,10 @@ constexpr const char* kGpt2Head = "lm_head.weight";
 constexpr int64_t kGpt2TensorsOfALayer = 12;
 constexpr int64_t kGpt2EndOfText = 50256;  // the token that ends a text in GPT-2's vocabulary
 
-bool gpt2_name_ends_with(const std::string& name, const std::string& end) {
-  return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
-}
-
 // Whether the parameter is the weight of a Projection, which the files have transposed.
 bool is_gpt2_projection(const std::string& name) {
-  return gpt2_name_ends_with(name, "c_attn.weight") || gpt2_name_ends_with(name, "c_proj.weight") ||
-         gpt2_name_ends_with(name, "c_fc.weight");
+  return ends_with_name(name, "c_attn.weight") || ends_with_name(name, "c_proj.weight") ||
+         ends_with_name(name, "c_fc.weight");
 }
 
 // One probability, which all three kinds of dropout must have.
@@ -48,7 +42,7 @@ double read_gpt2_dropout(const JsonFile& config) {
   return result;
 }
 
-Gpt2Options read_gpt2_config(const JsonFile& config) {
+Gpt2Options read_gpt2_config(const JsonFile& config, std::optional<double> dropout) {
   if (config.value("model_type") != "gpt2") config.fail("model_type", "must be \"gpt2\"");
   const nlohmann::json& architectures = config.value("architectures");
   if (!architectures.is_null() && architectures != nlohmann::json{"GPT2LMHeadModel"} &&
@@ -70,7 +64,7 @@ Gpt2Options read_gpt2_config(const JsonFile& config) {
   config.check("n_ctx", o.context);
   config.check("n_inner", 4 * o.width);
   if (o.width % o.heads != 0) config.fail("n_embd", "must be a multiple of n_head");
-  o.dropout = read_gpt2_dropout(config);
+  o.dropout = dropout ? *dropout : read_gpt2_dropout(config);
   o.initialise = false;
   return o;
 }
@@ -128,9 +122,11 @@ void check_gpt2_head(const Safetensors& tensors, const std::filesystem::path& fi
 
 }  // namespace
 
-std::shared_ptr<Gpt2> load_gpt2(const std::filesystem::path& folder) {
+std::shared_ptr<Gpt2> load_gpt2(const std::filesystem::path& folder, std::optional<double> dropout,
+                                bool recompute) {
   const JsonFile config(folder / "config.json");
-  const Gpt2Options options = read_gpt2_config(config);
+  Gpt2Options options = read_gpt2_config(config, dropout);
+  options.recompute = recompute;
   const std::filesystem::path file = folder / "model.safetensors";
   const Safetensors tensors(file);
   if (const auto count = static_cast<int64_t>(tensors.names().size());
@@ -158,7 +154,7 @@ void save_gpt2(const Gpt2& model, const std::filesystem::path& folder) {
   std::map<std::string, torch::Tensor> tensors;
   for (const auto& item : model.named_parameters()) {
     const bool of_adapter =
-        gpt2_name_ends_with(item.key(), ".lora_a") || gpt2_name_ends_with(item.key(), ".lora_b");
+        ends_with_name(item.key(), "lora_a") || ends_with_name(item.key(), "lora_b");
     if (!of_adapter) tensors[kGpt2Prefix + item.key()] = item.value().to(at::kFloat);
   }
   for (const auto& [name, projection] : model.projections()) {
@@ -186,10 +182,7 @@ void save_gpt2(const Gpt2& model, const std::filesystem::path& folder) {
   for (const char* name : {"bos_token_id", "eos_token_id"}) {
     config[name] = o.vocabulary > kGpt2EndOfText ? nlohmann::ordered_json(kGpt2EndOfText) : nullptr;
   }
-  std::error_code ignored;  // writing says what is wrong
-  std::filesystem::create_directories(folder, ignored);
-  save_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
-  write_atomically(folder / "config.json", config.dump(2) + "\n");
+  save_model_files(folder / "model.safetensors", tensors, folder / "config.json", config);
 }
 
 }  // namespace examples

@@ -11,18 +11,9 @@
 namespace examples {
 namespace {
 
-// Whether the name is `target` or ends with a dot and `target`.
-bool lora_name_ends_with(const std::string& name, const std::string& target) {
-  const std::string dotted = "." + name, end = "." + target;
-  return dotted.size() >= end.size() &&
-         dotted.compare(dotted.size() - end.size(), end.size(), end) == 0;
-}
-
 // Throws std::invalid_argument unless the target ends the name of one of the projections.
 void check_lora_target(const Gpt2& model, const std::string& target) {
-  for (const auto& [name, projection] : model.projections()) {
-    if (lora_name_ends_with(name, target)) return;
-  }
+  if (!lora_projections(model, {target}).empty()) return;
   throw std::invalid_argument(
       fmt::format("LoRA: a target must be the end of a projection's name, but '{}' ends none; "
                   "choose among c_attn, c_proj, c_fc, attn.c_proj and mlp.c_proj",
@@ -38,28 +29,35 @@ void check_lora_rank(const std::string& name, const Projection& projection, int6
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::shared_ptr<Projection>>> lora_projections(
+    const Gpt2& model, const std::vector<std::string>& targets) {
+  auto all = model.projections();
+  const auto is_other = [&targets](const auto& item) {
+    return std::none_of(targets.begin(), targets.end(), [&item](const std::string& target) {
+      return ends_with_name(item.first, target);
+    });
+  };
+  all.erase(std::remove_if(all.begin(), all.end(), is_other), all.end());
+  return all;
+}
+
 void add_lora(Gpt2& model, const LoraOptions& options, uint64_t seed) {
-  std::vector<std::shared_ptr<Projection>> chosen;
   if (options.targets.empty()) {
     throw std::invalid_argument(
         "LoRA: at least 1 target must be given, but there is none; name c_attn for example");
   }
   for (const std::string& target : options.targets) check_lora_target(model, target);
-  for (const auto& [name, projection] : model.projections()) {
-    const bool is_target =
-        std::any_of(options.targets.begin(), options.targets.end(),
-                    [&name = name](const std::string& t) { return lora_name_ends_with(name, t); });
-    if (!is_target) continue;
+  const auto chosen = lora_projections(model, options.targets);
+  for (const auto& [name, projection] : chosen) {
     if (projection->has_adapter()) {
       throw std::logic_error(fmt::format(
           "LoRA: a layer can carry one adapter, but {} has one already; merge it first", name));
     }
     check_lora_rank(name, *projection, options.rank);
-    chosen.push_back(projection);
   }
   for (torch::Tensor& parameter : model.parameters()) parameter.set_requires_grad(false);
   const std::optional<at::Generator> generator = at::detail::createCPUGenerator(seed);
-  for (const auto& projection : chosen) {
+  for (const auto& [name, projection] : chosen) {
     projection->add_adapter(options.rank, options.alpha / static_cast<double>(options.rank),
                             generator);
   }

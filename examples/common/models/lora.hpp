@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/models/gpt2.hpp"
@@ -25,11 +26,18 @@ struct LoraOptions {
 // out of range.
 void add_lora(Gpt2& model, const LoraOptions& options, uint64_t seed);
 
+// The projections with one of the names in LoraOptions::targets, as add_lora() and Hugging Face's
+// `peft` choose them, with their names.
+std::vector<std::pair<std::string, std::shared_ptr<Projection>>> lora_projections(
+    const Gpt2& model, const std::vector<std::string>& targets);
+
 // A model without adapters that computes the same: their products are added to the weights.
 std::shared_ptr<Gpt2> merge_lora(const Gpt2& model);
 
 // Writes adapter_model.safetensors and adapter_config.json, which Hugging Face's `peft` reads, into
-// `folder`. Throws std::runtime_error naming the file that cannot be written.
+// `folder`. Throws std::logic_error if the options are not those of the model's adapters, and
+// std::runtime_error naming the file that cannot be written; both are then as
+// before (save_model_files()).
 void save_lora(const Gpt2& model, const LoraOptions& options, const std::filesystem::path& folder);
 
 // Adds the adapters of such a folder to a model without any. Throws std::runtime_error naming the

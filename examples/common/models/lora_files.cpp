@@ -2,13 +2,12 @@
 // The exchange of adapters with Hugging Face's `peft`.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <system_error>
 
-#include "common/atomic_file.hpp"
 #include "common/data/file_error.hpp"
 #include "common/models/lora.hpp"
 #include "common/models/model_files.hpp"
@@ -56,26 +55,29 @@ LoraOptions read_lora_config(const std::filesystem::path& file) {
   return options;
 }
 
-// The projections with one of the targets' names, as add_lora() and peft choose them: the name is
-// the target or ends with a dot and the target.
-auto chosen_for_lora(const Gpt2& model, const std::vector<std::string>& targets) {
-  decltype(model.projections()) chosen;
-  for (const auto& item : model.projections()) {
-    const std::string dotted = "." + item.first;
-    for (const std::string& target : targets) {
-      const std::string end = "." + target;
-      if (dotted.size() < end.size()) continue;
-      if (dotted.compare(dotted.size() - end.size(), end.size(), end) != 0) continue;
-      chosen.push_back(item);
-      break;
+// Throws std::logic_error unless the model's adapters are those that the options describe.
+void check_lora_adapters(const Gpt2& model, const LoraOptions& options) {
+  const auto chosen = lora_projections(model, options.targets);
+  const double scale = options.alpha / static_cast<double>(options.rank);
+  for (const auto& [name, projection] : model.projections()) {
+    const bool is_chosen = std::any_of(
+        chosen.begin(), chosen.end(),
+        [&projection = projection](const auto& item) { return item.second == projection; });
+    const int64_t rank = projection->has_adapter() ? projection->lora_a.size(0) : 0;
+    if (rank == (is_chosen ? options.rank : 0) && (rank == 0 || projection->scale == scale)) {
+      continue;
     }
+    throw std::logic_error(fmt::format(
+        "LoRA: the options must be those of the model's adapters, but they give {} the rank {} and "
+        "the scale {}, and it has {} and {}; use those of add_lora() or load_lora()",
+        name, is_chosen ? options.rank : 0, is_chosen ? scale : 0, rank, projection->scale));
   }
-  return chosen;
 }
 
 }  // namespace
 
 void save_lora(const Gpt2& model, const LoraOptions& options, const std::filesystem::path& folder) {
+  check_lora_adapters(model, options);
   const torch::NoGradGuard no_grad;
   std::map<std::string, torch::Tensor> tensors;
   for (const auto& [name, projection] : model.projections()) {
@@ -94,17 +96,14 @@ void save_lora(const Gpt2& model, const LoraOptions& options, const std::filesys
                                          {"fan_in_fan_out", true},
                                          {"bias", "none"},
                                          {"inference_mode", true}};
-  std::error_code ignored;  // writing says what is wrong
-  std::filesystem::create_directories(folder, ignored);
-  save_safetensors(folder / kLoraTensors, tensors, {{"format", "pt"}});
-  write_atomically(folder / kLoraConfig, config.dump(2) + "\n");
+  save_model_files(folder / kLoraTensors, tensors, folder / kLoraConfig, config);
 }
 
 LoraOptions load_lora(Gpt2& model, const std::filesystem::path& folder) {
   const LoraOptions options = read_lora_config(folder / kLoraConfig);
   const std::filesystem::path file = folder / kLoraTensors;
   const Safetensors tensors(file);
-  const auto chosen = chosen_for_lora(model, options.targets);
+  const auto chosen = lora_projections(model, options.targets);
   TensorShapes shapes;
   for (const auto& [name, projection] : chosen) {
     shapes[lora_file_name(name, "A")] = {options.rank, projection->weight.size(1)};

@@ -8,9 +8,12 @@
 #include <cstddef>
 #include <limits>
 #include <set>
+#include <system_error>
 
+#include "common/atomic_file.hpp"
 #include "common/data/file_error.hpp"
 #include "common/data/memory_map.hpp"
+#include "common/json_text.hpp"
 
 namespace examples {
 namespace {
@@ -64,10 +67,7 @@ void JsonFile::check(const std::string& name, const nlohmann::json& expected) co
 }
 
 void JsonFile::fail(const std::string& name, const std::string& rule) const {
-  constexpr size_t kMostCharacters = 100;
-  const auto replace = nlohmann::json::error_handler_t::replace;
-  const std::string found = value(name).dump(-1, ' ', /*ensure_ascii=*/true, replace);
-  fail_file(file_, fmt::format("{} is {}, but {}", name, found.substr(0, kMostCharacters), rule));
+  fail_file(file_, fmt::format("{} is {}, but {}", name, json_text(value(name)), rule));
 }
 
 void check_tensors(const Safetensors& tensors, const std::filesystem::path& file,
@@ -79,12 +79,12 @@ void check_tensors(const Safetensors& tensors, const std::filesystem::path& file
       missing.push_back(name);
       continue;
     }
-    const torch::Tensor found = tensors.tensor(name);
-    if (found.sizes() != at::IntArrayRef(shape)) {
-      wrong.push_back(fmt::format("{} [{}], not [{}]", name, fmt::join(found.sizes(), ", "),
-                                  fmt::join(shape, ", ")));
+    const at::IntArrayRef found = tensors.shape(name);
+    if (found != at::IntArrayRef(shape)) {
+      wrong.push_back(
+          fmt::format("{} [{}], not [{}]", name, fmt::join(found, ", "), fmt::join(shape, ", ")));
     }
-    const auto type = found.scalar_type();
+    const at::ScalarType type = tensors.type(name);
     if (type != at::kFloat && type != at::kHalf && type != at::kBFloat16) {
       fail_file(file, fmt::format("{} is of type {}, but must be float32, float16 or bfloat16; "
                                   "convert it in Python",
@@ -99,6 +99,27 @@ void check_tensors(const Safetensors& tensors, const std::filesystem::path& file
   if (what.empty()) return;
   fail_file(file, "is of another model than the settings beside it" + what +
                       ". Take both from the same folder");
+}
+
+void save_model_files(const std::filesystem::path& tensors_file,
+                      const std::map<std::string, torch::Tensor>& tensors,
+                      const std::filesystem::path& settings_file,
+                      const nlohmann::ordered_json& settings) {
+  std::error_code error;
+  std::filesystem::create_directories(tensors_file.parent_path(), error);  // writing tells failures
+  const std::filesystem::path waiting = settings_file.string() + ".new";
+  write_atomically(waiting, settings.dump(2) + "\n");
+  try {
+    save_safetensors(tensors_file, tensors, {{"format", "pt"}});
+  } catch (...) {
+    std::filesystem::remove(waiting, error);
+    throw;
+  }
+  std::filesystem::rename(waiting, settings_file, error);
+  if (error) {
+    fail_file(settings_file, fmt::format("cannot be written: {}; rename {} to it", error.message(),
+                                         waiting.filename().string()));
+  }
 }
 
 }  // namespace examples

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the readers of model folders share: settings as JSON, and the check that a file has the
-// tensors of the model.
+// What the folders of models share: settings as JSON beside a file of tensors, the check that these
+// are the tensors of the model, and writing both.
 #pragma once
 
 #include <filesystem>
@@ -30,7 +30,7 @@ class JsonFile {
   // Throws unless the entry is `expected`, null or missing.
   void check(const std::string& name, const nlohmann::json& expected) const;
 
-  // Throws "FILE: NAME is VALUE, but RULE".
+  // Throws "FILE: NAME is VALUE, but RULE", with the value as json_text() gives it.
   [[noreturn]] void fail(const std::string& name, const std::string& rule) const;
 
  private:
@@ -46,5 +46,16 @@ using TensorShapes = std::map<std::string, std::vector<int64_t>>;
 // there or not.
 void check_tensors(const Safetensors& tensors, const std::filesystem::path& file,
                    const TensorShapes& expected, const std::vector<std::string>& ignored);
+
+// Writes tensors and the settings beside them. Both lie on disk before either gets its name, so
+// that new tensors never stand beside old settings because the disk is full: if one cannot be
+// written, both files are as before. The settings wait as SETTINGS.new until the tensors have their
+// name; only if the machine fails just then, or a folder has the settings' name, do they stay
+// there. Makes the folder if there is none. Throws std::runtime_error naming the file that cannot
+// be written.
+void save_model_files(const std::filesystem::path& tensors_file,
+                      const std::map<std::string, torch::Tensor>& tensors,
+                      const std::filesystem::path& settings_file,
+                      const nlohmann::ordered_json& settings);
 
 }  // namespace examples

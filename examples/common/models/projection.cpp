@@ -7,6 +7,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "common/models/fast_linear.hpp"
+
 namespace examples {
 
 Projection::Projection(int64_t inputs, int64_t outputs)
@@ -14,7 +16,7 @@ Projection::Projection(int64_t inputs, int64_t outputs)
       bias(register_parameter("bias", torch::zeros({outputs}))) {}
 
 torch::Tensor Projection::forward(const torch::Tensor& x) const {
-  const torch::Tensor y = at::linear(x, weight, bias);  // [..., outputs]
+  const torch::Tensor y = fast_linear(x, weight, bias);  // [..., outputs]
   if (!has_adapter()) return y;
   return at::add(y, at::linear(at::linear(x, lora_a), lora_b), scale);
 }

@@ -90,6 +90,16 @@ struct Safetensors::File {
   explicit File(const std::filesystem::path& file)
       : map(file), header(file, map.data(), map.size()) {}
 
+  // Throws std::runtime_error naming the file if there is no such tensor.
+  const SafetensorsEntry& entry(const std::string& name) const {
+    const SafetensorsEntry* found = header.find(name);
+    if (found == nullptr) {
+      fail_file(map.file(),
+                fmt::format("has no tensor {}; check that the file is the model's", name));
+    }
+    return *found;
+  }
+
   MemoryMap map;
   SafetensorsHeader header;
 };
@@ -108,21 +118,25 @@ std::vector<std::string> Safetensors::names() const {
 
 bool Safetensors::has(const std::string& name) const { return file_->header.find(name) != nullptr; }
 
+at::IntArrayRef Safetensors::shape(const std::string& name) const {
+  return file_->header.shape(file_->entry(name));
+}
+
+at::ScalarType Safetensors::type(const std::string& name) const {
+  return kSafetensorsTypes[file_->entry(name).type].type;
+}
+
 torch::Tensor Safetensors::tensor(const std::string& name) const {
-  const SafetensorsEntry* entry = file_->header.find(name);
-  if (entry == nullptr) {
-    fail_file(file_->map.file(),
-              fmt::format("has no tensor {}; check that the file is the model's", name));
-  }
-  const at::ScalarType type = kSafetensorsTypes[entry->type].type;
-  const uint8_t* bytes = file_->map.data() + file_->header.data_begin() + entry->begin;
-  const int64_t size = entry->end - entry->begin;
+  const SafetensorsEntry& entry = file_->entry(name);
+  const at::ScalarType type = kSafetensorsTypes[entry.type].type;
+  const uint8_t* bytes = file_->map.data() + file_->header.data_begin() + entry.begin;
+  const int64_t size = entry.end - entry.begin;
   // LibTorch's behaviour is undefined for a bool that is neither 0 nor 1.
   if (type == at::kBool && std::any_of(bytes, bytes + size, [](uint8_t b) { return b > 1; })) {
     fail_file(file_->map.file(),
               fmt::format("the tensor {} has a BOOL other than 0 and 1; save it again", name));
   }
-  const at::IntArrayRef shape = file_->header.shape(*entry);
+  const at::IntArrayRef shape = file_->header.shape(entry);
   if (reinterpret_cast<uintptr_t>(bytes) % c10::elementSize(type) != 0) {
     torch::Tensor copy = torch::empty(shape, type);
     if (size > 0) std::memcpy(copy.mutable_data_ptr(), bytes, static_cast<size_t>(size));

@@ -26,6 +26,11 @@ class Safetensors {
   std::vector<std::string> names() const;  // in alphabetical order
   bool has(const std::string& name) const;
 
+  // Without making the tensor. The shape is valid as long as this object. Throw as tensor() does if
+  // there is none.
+  at::IntArrayRef shape(const std::string& name) const;
+  at::ScalarType type(const std::string& name) const;
+
   // The tensor lies in the mapped file, which lives as long as the tensor does; writing to it ends
   // the program, so copy it first. Where its bytes are not aligned to its type, it is a copy.
   // Throws std::runtime_error naming the file if there is no such tensor, or for a BOOL other than

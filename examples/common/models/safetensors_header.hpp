@@ -43,7 +43,8 @@ struct SafetensorsEntry {
   uint8_t type = 0;  // place in kSafetensorsTypes
 };
 
-// The memory that it needs, while it reads too, is below twice the file's size plus 4 MB.
+// The memory that it needs, while it reads too, is below twice the header's size and 16 MB, which
+// the longest strings can need.
 class SafetensorsHeader {
  public:
   // Reads the header of a file with these bytes. Throws as the constructor of Safetensors does.

@@ -13,6 +13,7 @@
 #include "common/text/bpe_merging.hpp"
 #include "common/text/piece_tables.hpp"
 #include "common/text/pre_tokenizer.hpp"
+#include "common/text/vocabulary_files.hpp"
 
 namespace examples {
 namespace {
@@ -118,6 +119,7 @@ std::optional<TokenId> BpeTokenizer::end_of_text() const { return tables_->vocab
 
 void BpeTokenizer::save(const std::filesystem::path& folder) const {
   write_bpe_vocabulary(tables_->vocabulary, folder);
+  remove_other_vocabularies(folder, {kHuggingFaceFiles.vocab, kHuggingFaceFiles.merges});
 }
 
 const BpeVocabulary& BpeTokenizer::vocabulary() const { return tables_->vocabulary; }
@@ -141,8 +143,16 @@ std::vector<TokenId> encode_in_parallel(const Tokenizer& tokenizer, std::string_
     const auto i = static_cast<size_t>(index);
     tokenizer.encode(text.substr(cuts[i], cuts[i + 1] - cuts[i]), parts[i]);
   };
-  parallel_for(static_cast<int64_t>(parts.size()), std::max(threads, 1), encode_part,
-               kReportInterval, [](int64_t) {});
+  try {
+    parallel_for(static_cast<int64_t>(parts.size()), std::max(threads, 1), encode_part,
+                 kReportInterval, [](int64_t) {});
+  } catch (const std::runtime_error&) {
+    // A place that the message names counts from the beginning of a part. The whole text gives the
+    // message with the true place.
+    std::vector<TokenId> ids;
+    tokenizer.encode(text, ids);
+    throw;
+  }
   size_t total = 0;
   for (const auto& part : parts) total += part.size();
   std::vector<TokenId> ids;

@@ -35,7 +35,7 @@ class BpeTokenizer : public Tokenizer {
 // The ids of `text`, found on `threads` threads (1 if it is less): cut where the pieces are sure to
 // be cut (is_safe_cut() of pre_tokenizer.hpp), so that the ids are those of encode(). That holds
 // for a BpeTokenizer, and for any tokenizer that encodes each character by itself. Throws what
-// encode() throws.
+// encode() throws for the whole text.
 std::vector<TokenId> encode_in_parallel(const Tokenizer& tokenizer, std::string_view text,
                                         int threads);
 

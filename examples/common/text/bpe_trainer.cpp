@@ -49,9 +49,7 @@ using BpeWordsOfPairs = std::unordered_map<BpePairKey, std::vector<size_t>>;
 std::vector<uint8_t> gpt2_byte_order() {
   std::vector<uint8_t> bytes(256);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i);
-  std::stable_partition(bytes.begin(), bytes.end(), [](uint8_t b) {
-    return (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b != 0xAD);
-  });
+  std::stable_partition(bytes.begin(), bytes.end(), is_printable_byte);
   return bytes;
 }
 

@@ -5,10 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
 #include <limits>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <unordered_map>
@@ -16,6 +13,7 @@
 #include "common/atomic_file.hpp"
 #include "common/data/file_error.hpp"
 #include "common/text/bpe_checks.hpp"
+#include "common/text/vocabulary_files.hpp"
 
 namespace examples {
 namespace {
@@ -31,9 +29,7 @@ struct ByteAlphabet {
     bytes.fill(-1);
     uint32_t next = 0x100;
     for (uint32_t byte = 0; byte < 256; ++byte) {
-      const bool printable =
-          (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD && byte <= 0xFF);
-      characters[byte] = printable ? byte : next++;
+      characters[byte] = is_printable_byte(static_cast<uint8_t>(byte)) ? byte : next++;
       bytes[characters[byte]] = static_cast<int>(byte);
     }
   }
@@ -76,62 +72,60 @@ std::optional<std::string> token_bytes(std::string_view text) {
   return token;
 }
 
-// The text in quotation marks and on one line, whatever its bytes are.
-std::string quoted_token(const std::string& text) {
-  return VocabularyJson(text).dump(-1, ' ', false, VocabularyJson::error_handler_t::replace);
-}
-
-std::string text_of_file(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in || std::filesystem::is_directory(file)) fail_file(file, kCannotBeOpened);
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (in.bad()) fail_file(file, "cannot be read to its end; check the disk");
-  return text;
-}
-
-// Takes the tokens and ids out of the JSON while it is read. An object that nlohmann/json builds
-// would hide a token that is given twice.
+// Takes the tokens and ids out of the JSON while it is read, so that nothing else of it is stored.
+// An object that nlohmann/json builds would also hide a token that is given twice.
 class VocabularyReader {
  public:
   explicit VocabularyReader(const std::filesystem::path& file) : file_(file) {}
 
+  // Returns whether the part is to be stored, which no token is.
   bool event(int depth, VocabularyJson::parse_event_t event, const VocabularyJson& value) {
     using Event = VocabularyJson::parse_event_t;
     if (event == Event::object_end && depth == 0) return true;
     if (depth == 0 && event != Event::object_start) fail_form();
+    if (depth == 0) return true;
     if (event == Event::key && depth == 1) {
-      key_ = value.get<std::string>();
-    } else if (depth >= 1) {
-      if (event != Event::value || !value.is_number_integer()) {
-        fail_file(file_, fmt::format("the id of the token {} must be an integer; restore the file",
-                                     quoted_token(key_)));
-      }
-      add(value);
+      key_ = value.get_ref<const std::string&>();
+      return false;
     }
+    if (event != Event::value || !value.is_number_integer()) {
+      fail_file(file_, fmt::format("the id of the token {} must be an integer; restore the file",
+                                   shown_text(key_)));
+    }
+    add(value);
     return true;
   }
 
-  // By id.
+  // By id. To be called once, at the end.
   std::vector<std::string> tokens() {
-    std::vector<std::string> tokens(ids_.size());
-    std::vector<bool> given(ids_.size());
-    for (const auto& [token, id] : ids_) {
-      if (id < 0 || static_cast<uint64_t>(id) >= ids_.size()) {
+    std::sort(entries_.begin(), entries_.end());  // so that messages do not vary
+    std::vector<std::string> tokens(entries_.size());
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      auto& [token, id] = entries_[i];
+      if (i > 0 && token == entries_[i - 1].first) {
+        fail_file(file_, fmt::format("each token must be given once, but {} is given twice; "
+                                     "restore the file",
+                                     shown_text(written_token(token))));
+      }
+      if (id < 0 || static_cast<uint64_t>(id) >= entries_.size()) {
         fail_file(file_, fmt::format("the ids of its {0} tokens must be the numbers 0 to {1}, but "
                                      "the token {2} has the id {3}, so that one of them is "
                                      "missing; restore the file",
-                                     ids_.size(), ids_.size() - 1,
-                                     quoted_token(written_token(token)), id));
+                                     entries_.size(), entries_.size() - 1,
+                                     shown_text(written_token(token)), id));
       }
+    }
+    std::vector<bool> given(entries_.size());
+    for (auto& [token, id] : entries_) {
       const auto index = static_cast<size_t>(id);
       if (given[index]) {
         fail_file(file_, fmt::format("each id must be given once, but the tokens {} and {} have "
                                      "the id {}; restore the file",
-                                     quoted_token(written_token(tokens[index])),
-                                     quoted_token(written_token(token)), id));
+                                     shown_text(written_token(tokens[index])),
+                                     shown_text(written_token(token)), id));
       }
       given[index] = true;
-      tokens[index] = token;
+      tokens[index] = std::move(token);
     }
     return tokens;
   }
@@ -142,39 +136,37 @@ class VocabularyReader {
 
  private:
   void add(const VocabularyJson& value) {
-    const std::optional<std::string> token = token_bytes(key_);
+    std::optional<std::string> token = token_bytes(key_);
     if (!token) {
       fail_file(file_, fmt::format("the token {} has a character that stands for no byte in "
                                    "GPT-2's vocabularies; check that it is one of these",
-                                   quoted_token(key_)));
+                                   shown_text(key_)));
     }
     const bool fits = value.is_number_unsigned()
                           ? value.get<uint64_t>() <= std::numeric_limits<int64_t>::max()
                           : true;
     const int64_t id = fits ? value.get<int64_t>() : std::numeric_limits<int64_t>::max();
-    if (!ids_.emplace(*token, id).second) {
-      fail_file(file_, fmt::format("each token must be given once, but {} is given twice; restore "
-                                   "the file",
-                                   quoted_token(key_)));
-    }
+    entries_.emplace_back(std::move(*token), id);
   }
 
   std::filesystem::path file_;
   std::string key_;
-  std::map<std::string, int64_t> ids_;  // in order, so that messages do not vary
+  std::vector<std::pair<std::string, int64_t>> entries_;  // in the order of the file
 };
 
 std::vector<std::string> read_tokens(const std::filesystem::path& file) {
   VocabularyReader reader(file);
-  const std::string text = text_of_file(file);
+  const MemoryMap map = map_vocabulary(file);
   try {
     const auto value = VocabularyJson::parse(
-        text, [&reader](int depth, VocabularyJson::parse_event_t event, VocabularyJson& part) {
+        map.data(), map.data() + map.size(),
+        [&reader](int depth, VocabularyJson::parse_event_t event, VocabularyJson& part) {
           return reader.event(depth, event, part);
         });
     if (!value.is_object()) reader.fail_form();
   } catch (const VocabularyJson::exception& error) {
-    fail_file(file, fmt::format("is no well-formed JSON ({}); restore the file", error.what()));
+    fail_file(file, fmt::format("is no well-formed JSON ({}); restore the file",
+                                shown_json_error(error)));
   }
   return reader.tokens();
 }
@@ -182,17 +174,17 @@ std::vector<std::string> read_tokens(const std::filesystem::path& file) {
 using TokenIds = std::unordered_map<std::string_view, TokenId>;
 
 // The two tokens of a line of the file of merges, or what is wrong with it.
-std::pair<TokenId, TokenId> merge_of_line(const std::string& line, const TokenIds& ids) {
+std::pair<TokenId, TokenId> merge_of_line(std::string_view line, const TokenIds& ids) {
   const size_t space = line.find(' ');
   if (space == 0 || space == std::string::npos || space + 1 == line.size()) {
     throw std::runtime_error(
-        fmt::format("must be two tokens with a space between them, but is {}", quoted_token(line)));
+        fmt::format("must be two tokens with a space between them, but is {}", shown_text(line)));
   }
-  const auto id_of = [&ids](const std::string& text) {
+  const auto id_of = [&ids](std::string_view text) {
     const std::optional<std::string> token = token_bytes(text);
     const auto found = token ? ids.find(*token) : ids.end();
     if (found == ids.end()) {
-      throw std::runtime_error(fmt::format("the vocabulary has no token {}", quoted_token(text)));
+      throw std::runtime_error(fmt::format("the vocabulary has no token {}", shown_text(text)));
     }
     return found->second;
   };
@@ -201,7 +193,9 @@ std::pair<TokenId, TokenId> merge_of_line(const std::string& line, const TokenId
 
 std::vector<std::pair<TokenId, TokenId>> read_merges(const std::filesystem::path& file,
                                                      const std::vector<std::string>& tokens) {
-  const std::string text = text_of_file(file);
+  const MemoryMap map = map_vocabulary(file);
+  const std::string_view text(reinterpret_cast<const char*>(map.data()),
+                              static_cast<size_t>(map.size()));
   TokenIds ids;
   for (size_t i = 0; i < tokens.size(); ++i) ids.emplace(tokens[i], static_cast<TokenId>(i));
   BpeMergeChecker checker(tokens);
@@ -209,8 +203,8 @@ std::vector<std::pair<TokenId, TokenId>> read_merges(const std::filesystem::path
   int64_t number = 0;
   for (size_t begin = 0; begin < text.size();) {
     const size_t newline = std::min(text.find('\n', begin), text.size());
-    std::string line = text.substr(begin, newline - begin);
-    if (!line.empty() && line.back() == '\r') line.pop_back();
+    std::string_view line = text.substr(begin, newline - begin);
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     begin = newline + 1;
     ++number;
     try {
@@ -248,14 +242,14 @@ void write_bpe_vocabulary(const BpeVocabulary& vocabulary, const std::filesystem
   std::string vocab = "{", merges = "#version: 0.2\n";
   for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
     vocab += fmt::format("{}{}: {}", i == 0 ? "\n" : ",\n",
-                         quoted_token(written_token(vocabulary.tokens[i])), i);
+                         VocabularyJson(written_token(vocabulary.tokens[i])).dump(), i);
   }
   for (const auto& [left, right] : vocabulary.merges) {
     merges += written_token(vocabulary.tokens.at(static_cast<size_t>(left))) + ' ' +
               written_token(vocabulary.tokens.at(static_cast<size_t>(right))) + '\n';
   }
-  write_atomically(folder / "vocab.json", vocab + "\n}\n");
-  write_atomically(folder / "merges.txt", merges);
+  write_atomically(folder / kHuggingFaceFiles.vocab, vocab + "\n}\n");
+  write_atomically(folder / kHuggingFaceFiles.merges, merges);
 }
 
 }  // namespace examples

@@ -16,6 +16,11 @@ namespace examples {
 // The name of the token that separates documents.
 inline constexpr const char* kEndOfText = "<|endoftext|>";
 
+// Whether vocabularies show this byte as itself: a character of Latin-1 that is visible.
+inline constexpr bool is_printable_byte(uint8_t byte) {
+  return (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
+}
+
 struct BpeVocabulary {
   // The bytes of every token; the id is the index. Each of the 256 single bytes is a token.
   std::vector<std::string> tokens;
@@ -30,10 +35,11 @@ struct BpeVocabulary {
 // that is no printable character, or is a space, as a character from U+0100 on.
 //
 // Throws std::runtime_error naming the file, and the line where there is one: for a file that
-// cannot be read, malformed JSON, an id that is no integer, that is missing or given twice (ids are
-// 0 to n - 1), an empty token or one given twice, a token with a character that stands for no byte,
-// a missing single byte, a file of merges whose first line does not begin with "#version", a merge
-// with an unknown token or whose result is no token, a merge given twice.
+// cannot be read or has more than kMaxVocabularyBytes (vocabulary_files.hpp), malformed JSON, an id
+// that is no integer, that is missing or given twice (ids are 0 to n - 1), an empty token or one
+// given twice, a token with a character that stands for no byte, a missing single byte, a file of
+// merges whose first line does not begin with "#version", a merge with an unknown token or whose
+// result is no token, a merge given twice.
 BpeVocabulary read_bpe_vocabulary(const std::filesystem::path& vocab,
                                   const std::filesystem::path& merges);
 

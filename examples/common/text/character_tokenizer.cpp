@@ -11,8 +11,9 @@
 
 #include "common/atomic_file.hpp"
 #include "common/data/file_error.hpp"
-#include "common/data/memory_map.hpp"
+#include "common/json_text.hpp"
 #include "common/text/utf8.hpp"
+#include "common/text/vocabulary_files.hpp"
 
 namespace examples {
 namespace {
@@ -48,12 +49,13 @@ std::string name_of_text_character(const TextCharacter& character) {
 
 // The list in a file of save(). Throws for another structure.
 nlohmann::json read_character_list(const std::filesystem::path& file) {
-  const MemoryMap map(file);
+  const MemoryMap map = map_vocabulary(file);
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(map.data(), map.data() + map.size());
   } catch (const nlohmann::json::exception& error) {
-    fail_file(file, fmt::format("must be JSON, but is not: {}; make the file again", error.what()));
+    fail_file(file, fmt::format("must be JSON, but is not: {}; make the file again",
+                                shown_json_error(error)));
   }
   const bool has_list = json.is_object() && json.size() == 1 && json.contains("characters") &&
                         json["characters"].is_array();
@@ -114,7 +116,7 @@ CharacterTokenizer CharacterTokenizer::read(const std::filesystem::path& file) {
     if (!is_new) {
       fail_file(file, fmt::format("each entry must be one character or a byte of 128 to 255 and "
                                   "stand there once, but entry {} is {}; make the file again",
-                                  result.size(), entry.dump()));
+                                  result.size(), json_text(entry)));
     }
   }
   return result;
@@ -178,7 +180,8 @@ void CharacterTokenizer::save(const std::filesystem::path& folder) const {
     }
   }
   const nlohmann::json json = {{"characters", std::move(list)}};
-  write_atomically(folder / "characters.json", json.dump() + "\n");
+  write_atomically(folder / kCharacterFile, json.dump() + "\n");
+  remove_other_vocabularies(folder, {kCharacterFile});
 }
 
 }  // namespace examples

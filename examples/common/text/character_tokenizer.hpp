@@ -27,7 +27,7 @@ class CharacterTokenizer : public Tokenizer {
 
   // The vocabulary of a file of save(): characters.json, {"characters": ["\n", " ", ...]}, where
   // bytes of malformed text are numbers. Throws std::runtime_error naming the file if it cannot be
-  // read or holds something else.
+  // read, has more than kMaxVocabularyBytes (vocabulary_files.hpp) or holds something else.
   static CharacterTokenizer read(const std::filesystem::path& file);
 
   int64_t size() const override;

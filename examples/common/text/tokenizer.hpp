@@ -32,8 +32,9 @@ class Tokenizer {
   // it from text.
   virtual std::optional<TokenId> end_of_text() const = 0;
 
-  // Writes the vocabulary's files into `folder`, which exists, for open_tokenizer() to read. Throws
-  // std::runtime_error that names the file that cannot be written.
+  // Writes the vocabulary's files into `folder`, which exists, for open_tokenizer() to read, and
+  // then removes the files of other vocabularies there (vocabulary_files.hpp). Throws
+  // std::runtime_error that names the file that cannot be written or removed.
   virtual void save(const std::filesystem::path& folder) const = 0;
 
   // The bytes of all these tokens.

@@ -194,6 +194,15 @@ TEST(ActivationCheckpoint, WithoutGradientsItIsACall) {
   EXPECT_TRUE(checkpointed([](const Tensor& in) { return in; }, x).is_same(x));
 }
 
+TEST(ActivationCheckpoint, OutputsWithoutGradientsAreReturned) {
+  const Tensor x = torch::tensor({1.0, 3.0, 2.0}, torch::requires_grad());
+  const Tensor index = checkpointed([](const Tensor& in) { return in.argmax(); }, x);
+  EXPECT_EQ(index.item<int64_t>(), 1);
+  const Tensor detached = checkpointed([](const Tensor& in) { return in.detach() * 2; }, x);
+  EXPECT_FALSE(detached.requires_grad());
+  EXPECT_TRUE(detached.equal(x.detach() * 2));
+}
+
 // Counts the bytes of tensors in the CPU's memory, as LibTorch's profiler does.
 struct MemoryMeter : c10::MemoryReportingInfoBase {
   void reportMemoryUsage(void*, int64_t size, size_t, size_t, c10::Device) override {

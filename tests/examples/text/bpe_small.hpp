@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <exception>
 #include <random>
 #include <string>
 #include <string_view>
@@ -12,17 +11,6 @@
 #include "common/text/bpe_vocabulary.hpp"
 
 namespace bpe_small {
-
-// What the exception says that `call` throws; empty if it throws none.
-template <class Call>
-std::string bpe_error(Call&& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
 
 inline std::vector<std::string> single_bytes() {
   std::vector<std::string> tokens;

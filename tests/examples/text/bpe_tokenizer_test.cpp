@@ -16,6 +16,7 @@
 
 #include "bpe_small.hpp"
 #include "common/text/pre_tokenizer.hpp"
+#include "small.hpp"
 
 namespace {
 
@@ -188,7 +189,7 @@ TEST(BpeTokenizer, ParallelEncodingIsEqual) {
 TEST(BpeTokenizer, UnknownIdNamesTheSize) {
   const BpeTokenizer tokenizer(small_vocabulary());
   EXPECT_THROW(tokenizer.bytes(-1), std::out_of_range);
-  EXPECT_EQ(bpe_small::bpe_error([&] { tokenizer.bytes(262); }),
+  EXPECT_EQ(examples_test::error_of([&] { tokenizer.bytes(262); }),
             "the ids of a vocabulary of 262 tokens are 0 to 261, but 262 was asked for; check that "
             "ids and vocabulary belong together");
 }
@@ -197,7 +198,7 @@ TEST(BpeTokenizer, RejectsVocabulariesThatCannotBeRead) {
   const auto error_with = [](auto&& change) {
     BpeVocabulary vocabulary = small_vocabulary();
     change(vocabulary);
-    return bpe_small::bpe_error([&] { BpeTokenizer tokenizer(vocabulary); });
+    return examples_test::error_of([&] { BpeTokenizer tokenizer(vocabulary); });
   };
   EXPECT_NE(error_with([](auto& v) { v.end_of_text.reset(); }).find("end_of_text"),
             std::string::npos);

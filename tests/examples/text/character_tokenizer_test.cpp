@@ -154,7 +154,6 @@ TEST(CharacterTokenizer, FileRoundTrip) {
 
 TEST(CharacterTokenizer, NamesTheFolderAndFilesThatAreMissing) {
   const examples_test::Folder folder("characters");
-  std::ofstream(folder.path / "vocab.json") << "{}";  // without merges.txt
   EXPECT_THAT(error_of([&] { open_tokenizer(folder.path); }),
               testing::AllOf(HasSubstr(folder.path.string()), HasSubstr("merges.txt"),
                              HasSubstr("vocab.bpe"), HasSubstr("characters.json")));
@@ -176,10 +175,11 @@ TEST(CharacterTokenizer, RefusesMalformedFiles) {
 
 TEST(CharacterTokenizer, RefusesEntriesThatAreNoCharactersOfTheirOwn) {
   for (const char* entry : {R"("")", R"("bc")", R"("a")", "127", "256", "-1", "200.5", "null",
-                            "true", "[]", "18446744073709551615"}) {
+                            "true", "18446744073709551615"}) {
     EXPECT_THAT(character_file_error(std::string(R"({"characters": ["a", )") + entry + "]}"),
                 HasSubstr(std::string("but entry 1 is ") + entry));
   }
+  EXPECT_THAT(character_file_error(R"({"characters": ["a", {}]})"), HasSubstr("is an object;"));
   EXPECT_THAT(character_file_error(R"({"characters": [200, 200]})"), HasSubstr("entry 1 is 200"));
 }
 

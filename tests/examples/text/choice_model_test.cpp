@@ -12,12 +12,14 @@
 #include <vector>
 
 #include "choice_questions.hpp"
+#include "small.hpp"
 
 namespace {
 
 using examples::Gpt2;
 using examples::TokenId;
 using examples_test::ByteTokenizer;
+using examples_test::error_of;
 using examples_test::model_of_choices;
 using examples_test::token_questions;
 using gpt2::ChoiceBatch;
@@ -134,6 +136,14 @@ TEST(ChoiceModel, RowsPickQuestionsInAnyOrder) {
   EXPECT_TRUE(torch::allclose(gpt2::choice_logits(model, batch).exp(),
                               all.index_select(0, rows).exp(), 1e-3, 1e-30));
   EXPECT_TRUE(torch::equal(batch.answers, torch::tensor({0, 1, 0}, torch::kLong)));
+}
+
+TEST(ChoiceModel, BatchesHaveAQuestion) {
+  EXPECT_EQ(error_of([] {
+              const auto none = torch::empty({0}, torch::kLong);
+              gpt2::choice_batch(token_questions(), none, torch::kCPU);
+            }),
+            "a batch of questions must have at least 1 question, but has none; give their numbers");
 }
 
 TEST(ChoiceModel, LossAndGradientsAreThoseOfSingleSequences) {

@@ -8,14 +8,16 @@
 
 #include <cmath>
 #include <limits>
-#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "choice_questions.hpp"
+#include "small.hpp"
 
 namespace {
 
 using examples::Gpt2;
+using examples_test::error_of;
 using examples_test::model_of_choices;
 using examples_test::token_questions;
 using gpt2::ChoicePrediction;
@@ -99,6 +101,9 @@ TEST(ChoiceScores, EvaluationHasARowForEachVariant) {
                                            "at the mean, 100 % pruned", "2 samples, 100 % pruned",
                                            "2 samples, tau 1e+12, 100 % pruned"));
   EXPECT_NEAR(rows[2].scores.nll, rows[0].scores.nll, 1e-3);  // hardly any variance
+  // A row is that of a prediction of its own.
+  const auto sampled = gpt2::predict_choices(model, &q, token_questions(), {2}, s.test);
+  EXPECT_NEAR(rows[1].scores.nll, gpt2::score_choices(sampled[0]).nll, 1e-6);
   EXPECT_GT(std::abs(rows[1].scores.nll - rows[0].scores.nll), 1e-3);
   EXPECT_GT(std::abs(rows[3].scores.nll - rows[0].scores.nll), 1e-3);
   EXPECT_EQ(rows[4].scores.nll, rows[3].scores.nll);  // all weights are 0
@@ -110,9 +115,21 @@ TEST(ChoiceScores, WrongCountsAreRefused) {
   Gpt2 model = model_of_choices();
   const auto q = posterior_of_choices(model, 400);
   const auto questions = token_questions();
-  EXPECT_THROW(gpt2::predict_choices(model, nullptr, questions, {1}, {}), std::invalid_argument);
-  EXPECT_THROW(gpt2::predict_choices(model, &q, questions, {2, 1}, {}), std::invalid_argument);
-  EXPECT_THROW(gpt2::predict_choices(model, &q, {}, {0}, {}), std::invalid_argument);
+  const auto error = [&](const ivon::Posterior* posterior, const std::vector<int64_t>& counts,
+                         int64_t batch = 16) {
+    ChoiceTestSettings s;
+    s.batch = batch;
+    return error_of([&] { gpt2::predict_choices(model, posterior, questions, counts, s); });
+  };
+  const std::string rule =
+      "the numbers of samples must be at least 0 and rise, and be 0 without a posterior, but ";
+  EXPECT_EQ(error(nullptr, {1}), rule + "number 1 of them is 1 without a posterior; choose others");
+  EXPECT_EQ(error(&q, {2, 1}), rule + "number 2 of them is 1; choose others");
+  EXPECT_EQ(error(&q, {0}, 0),
+            "the questions of a forward pass must be at least 1, but are 0; 16 is usual");
+  EXPECT_EQ(error_of([&] { gpt2::predict_choices(model, &q, {}, {0}, {}); }),
+            "there must be at least 1 question to predict, but there is none; check the file of "
+            "questions");
 }
 
 }  // namespace

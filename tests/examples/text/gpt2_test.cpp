@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/autocast.hpp"
 #include "small.hpp"
 
 namespace {
@@ -157,6 +158,22 @@ TEST(Gpt2, CacheGivesTheLogitsOfTheWhole) {
   }
 }
 
+// bfloat16 has 8 bits, so a logit's error is about 2^-8 of the largest one.
+TEST(Gpt2, CacheHoldsBfloat16InsideOfAutocast) {
+  const auto model = lively_gpt2(small_gpt2());
+  const Tensor tokens = gpt2_tokens(2, 12);
+  const torch::NoGradGuard no_grad;
+  const examples::Autocast autocast(torch::kCPU, true);
+  const Tensor whole = model->forward(tokens).to(torch::kFloat);
+  KeyValueCache cache;
+  std::vector<Tensor> parts;
+  for (int64_t i = 0; i < 12; ++i) parts.push_back(model->forward(tokens.narrow(1, i, 1), &cache));
+  EXPECT_EQ(cache.keys[0].scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(cache.values[1].scalar_type(), torch::kBFloat16);
+  const Tensor difference = torch::cat(parts, 1).to(torch::kFloat) - whole;
+  EXPECT_LT(difference.abs().max().item<double>(), 0.03 * whole.abs().max().item<double>());
+}
+
 TEST(Gpt2, DropoutWorksInTrainingOnly) {
   const torch::NoGradGuard no_grad;
   Gpt2Options o = small_gpt2();
@@ -220,17 +237,42 @@ TEST(Gpt2, CacheOfOtherSequencesIsAnError) {
   KeyValueCache cache;
   model.forward(gpt2_tokens(1, 2), &cache);
   EXPECT_EQ(error_of([&] { model.forward(gpt2_tokens(2, 2), &cache); }),
-            "GPT-2: a cache must be used with one model and one number of sequences, now 2, but "
-            "it was filled with others; begin with an empty cache");
+            "GPT-2: a cache must be used with one model, number of sequences, type and device, "
+            "now 2 layers of [2, 4, 12, 8], Float on cpu, but it was filled with others; begin "
+            "with an empty cache");
   EXPECT_EQ(cache.tokens, 2);
+  model.to(torch::kDouble);
+  EXPECT_EQ(error_of([&] { model.forward(gpt2_tokens(1, 2), &cache); }),
+            "GPT-2: a cache must be used with one model, number of sequences, type and device, "
+            "now 2 layers of [1, 4, 12, 8], Double on cpu, but it was filled with others; begin "
+            "with an empty cache");
+  cache.tokens = 0;
+  model.forward(gpt2_tokens(1, 2), &cache);
+  EXPECT_EQ(cache.keys[1].scalar_type(), torch::kDouble);
 }
 
-TEST(Gpt2, CheckTokensNamesSourceAndFirstWrongOne) {
-  const Tensor tokens = torch::tensor({{3, 40}, {41, -1}}, torch::kLong);
-  EXPECT_EQ(error_of([&] { examples::check_tokens(tokens, 41, "train.bin"); }),
-            "train.bin: a token must be 0 to 40, but token number 2 is 41; use the tokenizer of "
-            "the model");
-  EXPECT_EQ(error_of([&] { examples::check_tokens(tokens[0], 41, "train.bin"); }), "");
+TEST(Gpt2, TokensOfOtherShapesAreErrors) {
+  Gpt2 model(small_gpt2());
+  const auto error = [&](const Tensor& tokens) {
+    return error_of([&] { model.features(tokens); });
+  };
+  const std::string rule =
+      "GPT-2: the tokens must be int64 [n, t] with at least 1 sequence of at least 1 token, but "
+      "are ";
+  EXPECT_EQ(error(gpt2_tokens(0, 5)), rule + "Long [0, 5]; give at least one token");
+  EXPECT_EQ(error(gpt2_tokens(5, 0)), rule + "Long [5, 0]; give at least one token");
+  EXPECT_EQ(error(torch::zeros({2, 3})), rule + "Float [2, 3]; give at least one token");
+  EXPECT_EQ(error(gpt2_tokens(1, 5)[0]), rule + "Long [5]; give at least one token");
+  EXPECT_EQ(error_of([&] { model.loss(gpt2_tokens(0, 5), gpt2_tokens(0, 5)); }),
+            rule + "Long [0, 5]; give at least one token");
+}
+
+TEST(Gpt2, NamesEndAtDots) {
+  EXPECT_TRUE(examples::ends_with_name("h.0.attn.c_proj", "c_proj"));
+  EXPECT_TRUE(examples::ends_with_name("h.0.attn.c_proj", "attn.c_proj"));
+  EXPECT_TRUE(examples::ends_with_name("c_proj", "c_proj"));
+  EXPECT_FALSE(examples::ends_with_name("h.0.attn.c_proj", "proj"));
+  EXPECT_FALSE(examples::ends_with_name("c_proj", "attn.c_proj"));
 }
 
 }  // namespace

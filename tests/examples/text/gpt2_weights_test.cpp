@@ -1,74 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folders with a GPT-2 or its adapters: what is written is read, and wrong folders are errors.
+// Folders with a GPT-2: what is written is read, and wrong folders are errors.
 #include "common/models/gpt2_weights.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <array>
+#include <filesystem>
 #include <fstream>
-#include <functional>
-#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "common/models/lora.hpp"
-#include "common/models/safetensors.hpp"
-#include "small.hpp"
+#include "gpt2_folder.hpp"
 
 namespace {
 
-using examples_test::error_of;
-using testing::HasSubstr;
-using Gpt2ConfigJson = nlohmann::json;
-using Gpt2FileTensors = std::map<std::string, torch::Tensor>;
-
-constexpr const char* kTokenEmbedding = "transformer.wte.weight";
-
-// A folder with a small model, whose values are all random.
-struct SavedGpt2 {
-  examples_test::Folder folder{"gpt2_weights"};
-  std::filesystem::path config = folder.path / "config.json";
-  std::filesystem::path weights = folder.path / "model.safetensors";
-  std::shared_ptr<examples::Gpt2> model;
-  torch::Tensor tokens = torch::tensor({{3, 1, 4, 1}, {5, 9, 2, 6}});
-
-  SavedGpt2() {
-    examples::Gpt2Options options;
-    options.layers = 2, options.heads = 2, options.width = 8, options.context = 5;
-    options.vocabulary = 11;
-    options.dropout = 0.25;
-    model = std::make_shared<examples::Gpt2>(options);
-    model->eval();
-    const torch::NoGradGuard no_grad;
-    for (torch::Tensor& p : model->parameters()) p.normal_(0, 0.3);
-    examples::save_gpt2(*model, folder.path);
-  }
-
-  void change_config(const std::string& name, const Gpt2ConfigJson& value) const {
-    Gpt2ConfigJson json = Gpt2ConfigJson::parse(std::ifstream(config));
-    json[name] = value;
-    std::ofstream(config) << json;
-  }
-
-  void change_weights(const std::function<void(Gpt2FileTensors&)>& change) const {
-    Gpt2FileTensors tensors;
-    {
-      const examples::Safetensors file(weights);
-      for (const std::string& name : file.names()) tensors[name] = file.tensor(name).clone();
-    }
-    change(tensors);
-    examples::save_safetensors(weights, tensors);
-  }
-
-  std::string error() const {
-    return error_of([this] { examples::load_gpt2(folder.path); });
-  }
-
-  torch::Tensor loaded_logits() const {
-    const auto loaded = examples::load_gpt2(folder.path);
-    loaded->eval();
-    return loaded->forward(tokens);
-  }
-};
+using examples_test::Gpt2ConfigJson;
+using examples_test::Gpt2FileTensors;
+using examples_test::kTokenEmbedding;
+using examples_test::SavedGpt2;
 
 TEST(Gpt2Weights, AreReadAsTheyWereWritten) {
   const SavedGpt2 saved;
@@ -118,6 +72,18 @@ TEST(Gpt2Weights, AreMergedWithAdaptersWhenWritten) {
   EXPECT_TRUE(torch::allclose(saved.loaded_logits(), expected, 1e-4, 1e-4));
 }
 
+TEST(Gpt2Weights, MayBeLoadedWithOtherDropoutAndRecomputation) {
+  const SavedGpt2 saved;
+  const auto loaded = examples::load_gpt2(saved.folder.path, 0.0, true);
+  EXPECT_EQ(loaded->options().dropout, 0);
+  EXPECT_TRUE(loaded->options().recompute);
+  EXPECT_FALSE(examples::load_gpt2(saved.folder.path)->options().recompute);
+  saved.change_config("attn_pdrop", 0.5);
+  EXPECT_EQ(examples::load_gpt2(saved.folder.path, 0.1)->options().dropout, 0.1);
+  EXPECT_EQ(saved.error([&] { examples::load_gpt2(saved.folder.path, 1); }),
+            "GPT-2: the dropout must be at least 0 and below 1, but is 1; choose 0 for none");
+}
+
 TEST(Gpt2Weights, ReportMissingUnknownAndWrongTensors) {
   const SavedGpt2 saved;
   saved.change_weights([](Gpt2FileTensors& tensors) {
@@ -125,11 +91,10 @@ TEST(Gpt2Weights, ReportMissingUnknownAndWrongTensors) {
     tensors["transformer.h.0.ln_3.bias"] = torch::zeros(8);
     tensors["transformer.wpe.weight"] = torch::zeros({6, 8});
   });
-  const std::string error = saved.error();
-  EXPECT_THAT(error, HasSubstr("model.safetensors: "));
-  EXPECT_THAT(error, HasSubstr("missing: transformer.h.0.ln_1.bias"));
-  EXPECT_THAT(error, HasSubstr("unknown: transformer.h.0.ln_3.bias"));
-  EXPECT_THAT(error, HasSubstr("wrong shapes: transformer.wpe.weight [6, 8], not [5, 8]"));
+  EXPECT_EQ(saved.error(),
+            "model.safetensors: is of another model than the settings beside it; missing: "
+            "transformer.h.0.ln_1.bias; unknown: transformer.h.0.ln_3.bias; wrong shapes: "
+            "transformer.wpe.weight [6, 8], not [5, 8]. Take both from the same folder");
 }
 
 TEST(Gpt2Weights, ReportFiveNamesAtMost) {
@@ -137,115 +102,153 @@ TEST(Gpt2Weights, ReportFiveNamesAtMost) {
   saved.change_weights([](Gpt2FileTensors& tensors) {
     for (int i = 0; i < 7; ++i) tensors["x" + std::to_string(i)] = torch::zeros(1);
   });
-  EXPECT_THAT(saved.error(), HasSubstr("x0, x1, x2, x3, x4 and 2 more"));
+  EXPECT_EQ(saved.error(),
+            "model.safetensors: is of another model than the settings beside it; unknown: x0, x1, "
+            "x2, x3, x4 and 2 more. Take both from the same folder");
 }
 
 TEST(Gpt2Weights, MustHaveTheTiedHead) {
   const SavedGpt2 saved;
   saved.change_config("tie_word_embeddings", false);
-  EXPECT_THAT(saved.error(), HasSubstr("lacks lm_head.weight"));
+  EXPECT_EQ(saved.error(),
+            "model.safetensors: lacks lm_head.weight, although config.json says that it is not "
+            "tied to the token embedding; set tie_word_embeddings to true if it is");
   saved.change_weights(
       [](Gpt2FileTensors& t) { t["lm_head.weight"] = t[kTokenEmbedding].clone(); });
   EXPECT_EQ(saved.error(), "");
   saved.change_weights([](Gpt2FileTensors& t) { t["lm_head.weight"][10][7] += 1; });
-  EXPECT_THAT(saved.error(), HasSubstr("must be equal to the token embedding"));
+  EXPECT_EQ(saved.error(),
+            "model.safetensors: its lm_head.weight must be equal to the token embedding, but "
+            "differs; models with a head of their own are not supported");
 }
 
 TEST(Gpt2Weights, MustBeFloatingPoint) {
   const SavedGpt2 saved;
   saved.change_weights(
       [](Gpt2FileTensors& t) { t[kTokenEmbedding] = t[kTokenEmbedding].to(at::kInt); });
-  EXPECT_THAT(saved.error(), HasSubstr("wte.weight is of type Int"));
+  EXPECT_EQ(saved.error(),
+            "model.safetensors: transformer.wte.weight is of type Int, but must be float32, "
+            "float16 or bfloat16; convert it in Python");
 }
 
 TEST(Gpt2Weights, RefuseSettingsOfOtherModels) {
-  const std::pair<const char*, Gpt2ConfigJson> cases[] = {
-      {"model_type", "bert"},
-      {"architectures", {"GPT2ForSequenceClassification"}},
-      {"activation_function", "relu"},
-      {"layer_norm_epsilon", 1e-6},
-      {"scale_attn_weights", false},
-      {"scale_attn_by_inverse_layer_idx", true},
-      {"reorder_and_upcast_attn", true},
-      {"n_inner", 16},
-      {"n_layer", 0},
-      {"n_embd", "8"},
-      {"n_head", 3},
-      {"vocab_size", 2.5},
-      {"attn_pdrop", 0.5},
-      {"resid_pdrop", 1}};
-  for (const auto& [name, value] : cases) {
+  const std::string only = ", because no other value is supported";
+  const std::string whole = "must be a whole number of 1 to 2147483647";
+  const std::string lists = "must be [\"GPT2LMHeadModel\"] or [\"GPT2Model\"]";
+  // A name, its value, and the message after the name where it is another one than that name.
+  const std::vector<std::array<std::string, 3>> cases = {
+      {"model_type", "\"bert\"", "model_type is \"bert\", but must be \"gpt2\""},
+      {"architectures", "[\"X\"]", "architectures is a list, but " + lists},
+      {"architectures", "\"X\"", "architectures is \"X\", but " + lists},
+      {"activation_function", "\"relu\"",
+       "activation_function is \"relu\", but must be \"gelu_new\"" + only},
+      {"layer_norm_epsilon", "0.5", "layer_norm_epsilon is 0.5, but must be 1e-05" + only},
+      {"scale_attn_weights", "false", "scale_attn_weights is false, but must be true" + only},
+      {"scale_attn_by_inverse_layer_idx", "true",
+       "scale_attn_by_inverse_layer_idx is true, but must be false" + only},
+      {"reorder_and_upcast_attn", "true",
+       "reorder_and_upcast_attn is true, but must be false" + only},
+      {"add_cross_attention", "true", "add_cross_attention is true, but must be false" + only},
+      {"n_inner", "16", "n_inner is 16, but must be 32" + only},
+      {"n_ctx", "{}", "n_ctx is an object, but must be 5" + only},
+      {"n_layer", "0", "n_layer is 0, but " + whole},
+      {"n_embd", "\"8\"", "n_embd is \"8\", but " + whole},
+      {"n_head", "3", "n_embd is 8, but must be a multiple of n_head"},
+      {"vocab_size", "2.5", "vocab_size is 2.5, but " + whole},
+      {"attn_pdrop", "0.5",
+       "attn_pdrop is 0.5, but must be resid_pdrop, 0.25; make the three equal"},
+      {"resid_pdrop", "1", "resid_pdrop is 1, but must be a probability of 0 to below 1"}};
+  for (const auto& [name, value, message] : cases) {
     const SavedGpt2 saved;
-    saved.change_config(name, value);
-    EXPECT_THAT(saved.error(), HasSubstr("config.json: ")) << name;
+    saved.change_config(name, Gpt2ConfigJson::parse(value));
+    EXPECT_EQ(saved.error(), "config.json: " + message);
   }
 }
 
+TEST(Gpt2Weights, RefuseDeepAndLongSettings) {
+  const SavedGpt2 saved;
+  std::ofstream(saved.config) << examples_test::deep_json("model_type");
+  EXPECT_EQ(saved.error(), "config.json: model_type is a list, but must be \"gpt2\"");
+  std::ofstream(saved.config) << "{\"model_type\": \"" << std::string(1000, 'x') << "\"}";
+  EXPECT_EQ(saved.error(),
+            "config.json: model_type is \"" + std::string(59, 'x') + "..., but must be \"gpt2\"");
+  std::ofstream(saved.config) << std::string((1 << 20) + 1, ' ');
+  EXPECT_EQ(
+      saved.error(),
+      "config.json: has 1048577 bytes, but settings have at most 1048576; get the file again");
+}
+
+TEST(Gpt2Weights, SurviveDamagedSettings) {
+  const SavedGpt2 saved;
+  const std::string good = Gpt2ConfigJson::parse(std::ifstream(saved.config)).dump();
+  std::mt19937 random(1);
+  int read = 0;
+  for (int i = 0; i < 500; ++i) {
+    std::ofstream(saved.config) << examples_test::damaged_json(good, random);
+    const std::string error = saved.error();
+    if (error.empty()) ++read;
+    EXPECT_TRUE(error.empty() || error.find(": ") != std::string::npos) << error;
+  }
+  EXPECT_GT(read, 10);
+  EXPECT_LT(read, 490);
+}
+
 TEST(Gpt2Weights, DoNotAskForMemoryThatWrongSettingsWant) {
-  for (const char* name : {"n_layer", "vocab_size", "n_positions"}) {
+  const std::string begin = "model.safetensors: ";
+  const std::string other =
+      begin + "is of another model than the settings beside it; wrong shapes: ";
+  const std::string end = ", not [2000000000, 8]. Take both from the same folder";
+  const std::pair<const char*, std::string> cases[] = {
+      {"n_layer", begin + "has 28 tensors, which are too few for the 2000000000 layers of "
+                          "config.json; take both from the same folder"},
+      {"vocab_size", other + "transformer.wte.weight [11, 8]" + end},
+      {"n_positions", other + "transformer.wpe.weight [5, 8]" + end}};
+  for (const auto& [name, message] : cases) {
     const SavedGpt2 saved;
     saved.change_config(name, 2'000'000'000);
-    EXPECT_THAT(saved.error(), HasSubstr("model.safetensors: ")) << name;
+    EXPECT_EQ(saved.error(), message);
   }
 }
 
 TEST(Gpt2Weights, ReportFilesThatCannotBeReadOrWritten) {
   const SavedGpt2 saved;
   std::ofstream(saved.config) << "[1";
-  EXPECT_THAT(saved.error(), HasSubstr("config.json: is no JSON object"));
-  EXPECT_THAT(error_of([&] { examples::load_gpt2(saved.folder.path / "no"); }), HasSubstr("no/"));
-  EXPECT_THAT(error_of([&] { examples::save_gpt2(*saved.model, saved.config); }),
-              HasSubstr("config.json/model.safetensors"));
+  EXPECT_EQ(saved.error(), "config.json: is no JSON object; get the file again");
+  EXPECT_EQ(saved.error([&] { examples::load_gpt2(saved.folder.path / "no"); }),
+            "no/config.json: cannot be opened: No such file or directory; check that it exists and "
+            "is readable");
+  EXPECT_EQ(saved.error([&] { examples::save_gpt2(*saved.model, saved.config); }),
+            "config.json/config.json.new: cannot be written: Not a directory; a previous file of "
+            "this name is unchanged");
 }
 
-// A model with adapters that change its predictions, and their folder.
-struct SavedLora : SavedGpt2 {
-  examples::LoraOptions options;
-
-  SavedLora() {
-    options.rank = 3;
-    options.alpha = 4.5;
-    options.targets = {"c_attn", "mlp.c_proj"};
-    examples::add_lora(*model, options, 1);
-    const torch::NoGradGuard no_grad;
-    for (auto& item : model->projections()) {
-      if (item.second->has_adapter()) item.second->lora_b.normal_(0, 0.3);
-    }
-    examples::save_lora(*model, options, folder.path / "lora");
+// A folder where a file would be written stands for a full disk.
+TEST(Gpt2Weights, AreAsBeforeWhereOneFileCannotBeWritten) {
+  const SavedGpt2 saved;
+  const torch::Tensor before = saved.loaded_logits();
+  const torch::NoGradGuard no_grad;
+  for (torch::Tensor& p : saved.model->parameters()) p.mul_(2);
+  for (const std::string name : {"model.safetensors", "config.json.new"}) {
+    const std::filesystem::path obstacle = saved.folder.path / (name + ".part");
+    std::filesystem::create_directory(obstacle);
+    EXPECT_EQ(saved.error([&] { examples::save_gpt2(*saved.model, saved.folder.path); }),
+              name +
+                  ": cannot be written: Is a directory; a previous file of this name is "
+                  "unchanged");
+    EXPECT_TRUE(torch::equal(saved.loaded_logits(), before));
+    EXPECT_FALSE(std::filesystem::exists(saved.folder.path / "config.json.new"));
+    std::filesystem::remove(obstacle);
   }
-};
-
-TEST(LoraFiles, AreReadAsTheyWereWritten) {
-  const SavedLora saved;
-  const auto loaded = examples::load_gpt2(saved.folder.path);
-  loaded->eval();
-  const examples::LoraOptions options = examples::load_lora(*loaded, saved.folder.path / "lora");
-  EXPECT_EQ(options.rank, 3);
-  EXPECT_EQ(options.alpha, 4.5);
-  EXPECT_EQ(options.targets, saved.options.targets);
-  EXPECT_TRUE(torch::equal(loaded->forward(saved.tokens), saved.model->forward(saved.tokens)));
-  EXPECT_FALSE(torch::allclose(saved.loaded_logits(), saved.model->forward(saved.tokens)));
+  examples::save_gpt2(*saved.model, saved.folder.path);
+  EXPECT_FALSE(torch::allclose(saved.loaded_logits(), before));
 }
 
-TEST(LoraFiles, OfAnotherModelLeaveItAsItWas) {
-  const SavedLora saved;
-  const auto loaded = examples::load_gpt2(saved.folder.path);
-  const std::filesystem::path config = saved.folder.path / "lora" / "adapter_config.json";
-  const Gpt2ConfigJson good = Gpt2ConfigJson::parse(std::ifstream(config));
-  const std::pair<const char*, Gpt2ConfigJson> cases[] = {
-      {"peft_type", "IA3"},      {"r", 2},           {"r", 0},
-      {"lora_alpha", "a"},       {"bias", "all"},    {"target_modules", "c_attn"},
-      {"target_modules", {"x"}}, {"use_dora", true}, {"rank_pattern", {{"c_attn", 2}}}};
-  for (const auto& [name, value] : cases) {
-    Gpt2ConfigJson bad = good;
-    bad[name] = value;
-    std::ofstream(config) << bad;
-    EXPECT_THAT(error_of([&] { examples::load_lora(*loaded, saved.folder.path / "lora"); }),
-                HasSubstr("adapter_"))
-        << name;
-    EXPECT_FALSE(loaded->projections()[0].second->has_adapter());
-    EXPECT_TRUE(loaded->parameters()[0].requires_grad());
-  }
+TEST(Gpt2Weights, SettingsThatCannotGetTheirNameAreReported) {
+  const SavedGpt2 saved;
+  std::filesystem::remove(saved.config);
+  std::filesystem::create_directory(saved.config);
+  EXPECT_EQ(saved.error([&] { examples::save_gpt2(*saved.model, saved.folder.path); }),
+            "config.json: cannot be written: Is a directory; rename config.json.new to it");
 }
 
 }  // namespace

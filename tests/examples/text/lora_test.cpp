@@ -68,7 +68,7 @@ TEST(Lora, OnlyAdaptersAreTrained) {
 
 TEST(Lora, SeedDecidesTheAdapters) {
   std::vector<Tensor> a;
-  for (const uint64_t seed : {1, 1, 2}) {
+  for (const uint64_t seed : {1U, 1U, 2U}) {
     Gpt2 model = gpt2_for_lora();
     torch::rand({static_cast<int64_t>(a.size()) + 1});
     examples::add_lora(model, {}, seed);

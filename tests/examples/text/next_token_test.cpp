@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -26,7 +27,7 @@ void expect_drawn_tokens(const Sampling& sampling, const std::vector<examples::T
   ASSERT_EQ(left.size(), tokens.size());
   for (size_t i = 0; i < left.size(); ++i) {
     EXPECT_EQ(left[i].token, tokens[i]) << i;
-    EXPECT_NEAR(left[i].probability, probabilities[i], 1e-12) << i;
+    EXPECT_NEAR(left[i].probability, probabilities[i], 1e-7) << i;
   }
 }
 
@@ -46,7 +47,7 @@ TEST(NextToken, TemperatureIsAPower) {
                       {1 / 30.0, 16 / 30.0, 9 / 30.0, 4 / 30.0});
   expect_drawn_tokens(token_sampling(0.5, 0, 0.5), {1}, {1});
   EXPECT_NEAR(gpt2::tokens_to_draw({1e-300, 2e-300}, token_sampling(0.01, 0, 1))[1].probability, 1,
-              1e-12);
+              1e-7);
 }
 
 TEST(NextToken, GreedyTakesTheFirstOfEquals) {
@@ -85,11 +86,74 @@ TEST(NextToken, EntropiesAreThoseOfTheFormula) {
   EXPECT_EQ(part.probabilities, std::vector<double>{1});
 }
 
-TEST(NextToken, SoftmaxTakesLargeLogits) {
-  const auto p = gpt2::softmax({1000, 1000 + std::log(3), -1000});
-  EXPECT_NEAR(p[0], 0.25, 1e-12);
-  EXPECT_NEAR(p[1], 0.75, 1e-12);
-  EXPECT_NEAR(gpt2::entropy({0.25, 0.25, 0.25, 0.25, 0}), std::log(4), 1e-12);
+// The most probable tokens first, by sorting all of them.
+std::vector<gpt2::WeightedToken> slowly_drawn_tokens(const std::vector<double>& p,
+                                                     const Sampling& sampling) {
+  std::vector<gpt2::WeightedToken> tokens;
+  double sum = 0;
+  const auto divide = [&] {
+    sum = 0;
+    for (const auto& t : tokens) sum += t.probability;
+    for (auto& t : tokens) t.probability /= sum;
+  };
+  for (size_t i = 0; i < p.size(); ++i) {
+    tokens.push_back({static_cast<int>(i), std::pow(p[i], 1 / sampling.temperature)});
+  }
+  std::stable_sort(tokens.begin(), tokens.end(), [&](const auto& a, const auto& b) {
+    return p[static_cast<size_t>(a.token)] > p[static_cast<size_t>(b.token)];
+  });
+  if (sampling.top_k > 0) tokens.resize(static_cast<size_t>(sampling.top_k));
+  divide();
+  sum = 0;
+  size_t count = 0;
+  while (count < tokens.size() && sum < sampling.top_p) sum += tokens[count++].probability;
+  tokens.resize(count);
+  divide();
+  return tokens;
+}
+
+TEST(NextToken, LimitsOfALargeVocabularyAreThoseOfSorting) {
+  examples::ExampleRandom random(5, 0, 0);
+  for (const double steepness : {0.0, 3.0, 15.0}) {
+    std::vector<double> p(5000);
+    for (double& value : p) value = std::exp(steepness * random.uniform());
+    for (int i = 0; i < 100; ++i) p[static_cast<size_t>(random.below(5000))] = 1;  // equal ones
+    for (const Sampling& s :
+         {token_sampling(1, 40, 1), token_sampling(0.5, 40, 0.9), token_sampling(1, 0, 0.9),
+          token_sampling(1, 0, 0.999999), token_sampling(2, 0, 0.3), token_sampling(1, 0, 0.5)}) {
+      const auto found = gpt2::tokens_to_draw(p, s), expected = slowly_drawn_tokens(p, s);
+      // Equal probabilities add up to top_p but for roundings; then one token may be one too many.
+      ASSERT_NEAR(static_cast<double>(found.size()), static_cast<double>(expected.size()), 1);
+      for (size_t i = 0; i < std::min(found.size(), expected.size()); ++i) {
+        ASSERT_NEAR(found[i].probability, expected[i].probability, 1e-3 * expected[i].probability);
+        if (s.temperature == 1) {
+          ASSERT_EQ(found[i].token, expected[i].token);
+        }
+      }
+    }
+  }
+}
+
+TEST(NextToken, TemperatureAloneDrawsAsItsProbabilities) {
+  const std::vector<double> unequal = {0.001, 0.2, 0, 0.799};
+  const auto left = gpt2::tokens_to_draw(unequal, token_sampling(2, 0, 1));
+  std::vector<int> counts(4);
+  examples::ExampleRandom random(4, 0, 0);
+  for (int i = 0; i < 20000; ++i) {
+    ++counts[static_cast<size_t>(gpt2::choose_token(unequal, token_sampling(2, 0, 1), random))];
+  }
+  EXPECT_EQ(counts[2], 0);
+  for (const auto& t : left) {
+    EXPECT_NEAR(counts[static_cast<size_t>(t.token)] / 20000.0, t.probability, 0.014) << t.token;
+  }
+}
+
+TEST(NextToken, UncertaintyIsLeftOutWhereNobodyAsks) {
+  const std::vector<float> members = {1, 0, 0, 1};
+  const auto two = gpt2::token_prediction(members.data(), 2, 2, 2, false);
+  EXPECT_EQ(two.probabilities, (std::vector<double>{0.5, 0.5}));
+  EXPECT_EQ(two.entropy, 0);
+  EXPECT_EQ(two.mutual_information, 0);
 }
 
 TEST(NextToken, RefusesWhatIsNoProbability) {

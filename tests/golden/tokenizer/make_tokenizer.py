@@ -4,15 +4,17 @@
 
 Usage: make_tokenizer.py
 Needs tiktoken 0.14 and tokenizers 0.23, which must agree about every text of up to 40 characters,
-and regex 2025.9.1, which has the same Unicode version. The texts are hexadecimal UTF-8; `pieces` are
-the numbers of bytes of the pieces.
+and regex 2025.9.1, which has the same Unicode version. The texts are hexadecimal UTF-8; `pieces`
+are the numbers of bytes of the pieces.
 """
 
+import importlib.metadata
 import json
 import os
 import platform
 import random
 
+import regex
 import tiktoken
 import tokenizers
 from tokenizers import pre_tokenizers
@@ -50,7 +52,6 @@ def pieces(text):
 
 def class_boundaries():
     """The characters at which the class changes, each with its neighbours between letters."""
-    import regex
     kind = [next((p for p in (r"\p{L}", r"\p{N}", r"\s") if regex.match(p, chr(c))), "")
             if not 0xd800 <= c < 0xe000 else "" for c in range(0x33480)]
     return ["".join(chr(d) for d in (c - 1, c)) for c in range(1, len(kind))
@@ -78,7 +79,7 @@ def texts():
 def main():
     cases = [{"text": text.encode().hex(), "pieces": pieces(text)} for text in texts()]
     versions = {"python": platform.python_version(), "tiktoken": tiktoken.__version__,
-                "tokenizers": tokenizers.__version__}
+                "tokenizers": tokenizers.__version__, "regex": importlib.metadata.version("regex")}
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pieces.json")
     with open(path, "w", encoding="ascii") as file:
         file.write('{"versions": ' + json.dumps(versions) + ',\n"cases": [\n')
