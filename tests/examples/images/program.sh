@@ -3,32 +3,7 @@
 # Runs the example image_classification as a user does: all commands, every preset, and a training that is killed at
 # random moments and goes on.
 #   program.sh PROGRAM PRESETS     PROGRAM is the executable, PRESETS the folder of its presets
-set -euo pipefail
-program=$1
-presets=$2
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-RANDOM=1
-
-fail() {
-  echo "FAILED: $*" >&2
-  [ ! -f log ] || tail -n 30 log >&2
-  exit 1
-}
-
-run() { "$program" "$@" >log 2>&1 || fail "image_classification $*"; }
-
-# expect TEXT: the last run has printed it.
-expect() { grep -qF -- "$1" log || fail "the output lacks '$1'"; }
-
-# refuses TEXT ARGUMENT...: the program ends with an error that says TEXT.
-refuses() {
-  local text=$1
-  shift
-  if "$program" "$@" >log 2>&1; then fail "no error from: image_classification $*"; fi
-  expect "$text"
-}
+. "$(dirname "$0")/../program_test.sh"
 
 run --list-models
 expect "resnet50"

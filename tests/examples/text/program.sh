@@ -3,38 +3,13 @@
 # Runs the example gpt2 as a user does: all commands, every preset, bad input, and trainings that are killed at random
 # moments and go on.
 #   program.sh PROGRAM PRESETS     PROGRAM is the executable, PRESETS the folder of its presets
-set -euo pipefail
-program=$1
-presets=$2
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-RANDOM=1
-
-fail() {
-  echo "FAILED: $*" >&2
-  [ ! -f log ] || tail -n 30 log >&2
-  exit 1
-}
-
-run() { "$program" "$@" >log 2>&1 || fail "gpt2 $*"; }
-
-# expect TEXT: the last run has printed it.
-expect() { grep -qF -- "$1" log || fail "the output lacks '$1'"; }
-
-# refuses TEXT ARGUMENT...: the program ends with an error that says TEXT.
-refuses() {
-  local text=$1
-  shift
-  if "$program" "$@" >log 2>&1; then fail "no error from: gpt2 $*"; fi
-  expect "$text"
-}
+. "$(dirname "$0")/../program_test.sh"
 
 # The text: the project's documents.
 project=$(cd "$(dirname "$presets")/../.." && pwd)
 mkdir "$folder/text"
 for file in "$project"/docs/*.md; do cp "$file" "$folder/text/$(basename "$file" .md).txt"; done
 cp "$project/LICENSE" "$folder/license.txt"
-cd "$folder"
 
 refuses "there is no command 'trian'; the commands are prepare, train" trian
 run prepare --text text --vocabulary-size 400 --out data
