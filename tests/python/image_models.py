@@ -14,7 +14,7 @@ from collections import OrderedDict
 try:
     warnings.simplefilter("ignore")
     import torch
-    from exchange import declare_operators_of_torchvision, run_test
+    from exchange import declare_operators_of_torchvision, ivon_iteration, run_test
     declare_operators_of_torchvision()
     import torchvision
 except ImportError as error:
@@ -110,27 +110,12 @@ def adamw_makes_the_same_step(folder):
 
 
 def ivon_makes_the_step_of_its_formulas(folder):
-    """One iteration of IVON with S = 1, at the sample that C++ has drawn."""
-    lr, ess, hess_init, beta1, beta2, delta = 0.1, 1000.0, 1.0, 0.9, 0.99999, 1e-4
+    """One iteration of IVON, at the sample that C++ has drawn."""
     step = Step(folder)
     cpp("TrainsWithIvon", folder)
     noise = torch.load(f"{folder}/noise.pt", weights_only=True)
     before = {n: p.detach().clone() for n, p in step.model.named_parameters()}
-    with torch.no_grad():
-        for name, p in step.model.named_parameters():
-            p += noise[name]
-    spread = torch.cat([noise[n].flatten() for n in before]).std() * (ess * (hess_init + delta)) ** 0.5
-    assert abs(spread - 1) < 1e-2, spread
-    step.backward()
-    hess, momentum, means = {}, {}, {}
-    rho = 1 - beta2
-    for name, p in step.model.named_parameters():
-        estimate = ess * (hess_init + delta) * noise[name] * p.grad
-        momentum[name] = (1 - beta1) * p.grad
-        hess[name] = (beta2 * hess_init + rho * estimate
-                      + 0.5 * rho**2 * (hess_init - estimate) ** 2 / (hess_init + delta))
-        direction = (momentum[name] / (1 - beta1) + delta * before[name]) / (hess[name] + delta)
-        means[name] = before[name] - lr * (hess_init + delta) * direction
+    hess_init, hess, momentum, means = ivon_iteration(dict(step.model.named_parameters()), noise, step.backward)
     step.compare("hess.pt", hess, {n: hess_init for n in hess})
     step.compare("momentum.pt", momentum, {})
     step.compare("ivon.pt", {**step.model.state_dict(), **means}, before)
