@@ -180,7 +180,7 @@ void add_finetuning_settings(examples::Settings& list, Settings& s) {
            "questions: weight of the loss of the next token, which is added", Effect::kTraining,
            kNotNegativeReal);
   list.add("tau", f.tau, "factor of the posterior's precision at test time; above 1 = less noise",
-           Effect::kOther, kNotNegativeReal);
+           Effect::kOther, kPositiveReal);
   list.add("prune", f.prune, "share of the trained weights, the least certain, set to 0 in a test",
            Effect::kOther, kShareOfAll);
   add_steps(list, s);

@@ -58,6 +58,7 @@ run finetune --trained trained/ivon-1 --questions questions/train.jsonl --test-q
 expect "ECE"
 run finetune --config "$presets/lora.json" --trained trained/ivon-1 --questions questions/train.jsonl \
   --test-questions questions/test.jsonl "${steps[@]}" --out answered
+refuses "--tau" finetune --trained trained/ivon-1 --text license.txt --tau 0 --out none
 refuses "must be given together" finetune --trained trained/ivon-1 --questions questions/train.jsonl --out none
 echo '{"text": "1 is", "choices": [" odd"], "answer": 0}' >one.jsonl
 refuses "one.jsonl" finetune --trained trained/ivon-1 --questions one.jsonl --test-questions one.jsonl --out none
