@@ -3,7 +3,6 @@
 // in JSON, a line each.
 #pragma once
 
-#include <sys/resource.h>
 #include <torch/torch.h>
 #include <torch/version.h>
 
@@ -13,15 +12,18 @@
 #include <string>
 #include <vector>
 
+#include "common/memory.hpp"  // of the examples
+
 namespace benchmark_common {
 
 using Json = nlohmann::ordered_json;
 
 // The largest resident size of this process so far.
-inline double peak_mib() {
-  rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;  // Linux counts KiB
+inline double peak_mib() { return 1024 * examples::peak_memory_gib(); }
+
+// Uses as many threads as the request has in "threads", or as before where it has none.
+inline void set_threads(const Json& request) {
+  at::set_num_threads(request.value("threads", at::get_num_threads()));
 }
 
 // The answer to {"do":"about"}.
@@ -44,13 +46,13 @@ inline Json steps_answer(const std::vector<double>& seconds) {
 }
 
 // Answers each line of standard input, a request in JSON, by one line of JSON on standard output
-// until the input ends: by answer(request), or {"error": TEXT} where that throws.
-template <class Answer>
-void answer_requests(const Answer& answer) {
+// until the input ends: by requests.answer(request), or {"error": TEXT} where that throws.
+template <class Requests>
+void answer_requests(Requests requests) {
   for (std::string line; std::getline(std::cin, line);) {
     Json result;
     try {
-      result = answer(Json::parse(line));
+      result = requests.answer(Json::parse(line));
     } catch (const std::exception& error) {
       result = {{"error", error.what()}};
     }

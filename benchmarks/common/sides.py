@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import subprocess
-import time
 
 
 class Side:
@@ -65,29 +64,3 @@ class Sides:
     def __exit__(self, *error):
         for side in self.sides.values():
             side.__exit__(*error)
-
-
-def take_turns(sides, ask, seconds, least):
-    """Lets the sides answer ask(name, side) in turns, every second round backwards, until the time is over.
-
-    Returns the answers of each round: a list of {name: answer}.
-    """
-    rounds, end = [], time.monotonic() + seconds
-    while len(rounds) < least or time.monotonic() < end:
-        names = list(sides) if len(rounds) % 2 == 0 else list(reversed(sides))
-        answers = {name: ask(name, sides[name]) for name in names}
-        rounds.append({name: answers[name] for name in sides})
-    return rounds
-
-
-def warm_steps(sides, count):
-    """Runs so many steps on each side, and returns the seconds of a step on the fastest one."""
-    return min(min(each.ask(do="steps", count=count)["milliseconds"]) for each in sides.values()) / 1000
-
-
-def check_same_libtorch(files):
-    """Ends with a message where the sides' LibTorch, `files` by the names "cpp" and "python", is not the same file."""
-    if files["cpp"] != files["python"]:
-        raise SystemExit(
-            f"compare.py: both sides must have the same LibTorch, but C++ has {files['cpp']} and Python "
-            f"{files['python']}; run compare.py by the Python whose torch the program is linked with")

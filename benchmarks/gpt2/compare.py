@@ -12,8 +12,6 @@ IVON_NANOGPT and IVON_LLMC name the folders of nanoGPT and llm.c, IVON_GPT2_VOCA
 is not there is left out.
 """
 
-import argparse
-import datetime
 import importlib.metadata
 import importlib.util
 import os
@@ -22,14 +20,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 import gpt2_report
 import llmc
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "common"))
-from sides import Sides, check_same_libtorch, take_turns, warm_steps  # noqa: E402
+from comparison import CORES, about_sides, check_installed, measure_all, option_parser, parse  # noqa: E402
+from sides import Sides  # noqa: E402
+from turns import measured_steps, take_turns, take_turns_at  # noqa: E402
 
 PROJECT = HERE.parents[1]
 PROGRAM = PROJECT / "build/vision/benchmarks/gpt2/gpt2_benchmark"  # the preset "vision" has both benchmarks
@@ -49,13 +48,11 @@ MEMORY_CASES = [("adamw", False), ("adamw-libtorch", False), ("ivon", False), ("
 MEMORY_BATCH, MEMORY_TOKENS = 4, 256
 MEMORY_STEPS = 2  # an optimizer may allocate its state at the end of the first
 PARTS = ("steps", "optimizers", "generation", "encode", "memory")
-QUICK = 0.05  # of the seconds
-BLOCK_SECONDS = 2.0  # of a side's steps until another one's turn
 
 
 def commands(options, names):
     """The command of each side: all but Python's are the C++ program."""
-    python = ("nanogpt", "transformers", "tiktoken", "tokenizers")
+    python = ("python", "nanogpt", "transformers", "tiktoken", "tokenizers")
     return {name: [sys.executable, str(HERE / "python_side.py")] if name in python else [str(options.program)]
             for name in names}
 
@@ -63,16 +60,6 @@ def commands(options, names):
 def open_model(side, model, batch, tokens, threads, contender="adamw", recompute=False):
     return side.ask(do="open", **model, batch=batch, tokens=tokens, threads=threads, contender=contender,
                     recompute=recompute)
-
-
-def measured_steps(options, sides, seconds):
-    """Rounds of steps of sides that are open, as the report takes them."""
-    step = warm_steps(sides, 1 if options.quick else 3)
-    count = 1 if options.quick else min(50, max(1, round(BLOCK_SECONDS / step)))
-    rounds = take_turns(sides, lambda _name, each: each.ask(do="steps", count=count), seconds * options.share,
-                        options.least)
-    return {"steps_of_block": count, "peak_mib": {name: rounds[-1][name]["peak_mib"] for name in sides},
-            "milliseconds": {name: [each[name]["milliseconds"] for each in rounds] for name in sides}}
 
 
 def measure_steps(options, name, model, batch, tokens, threads, seconds, target):
@@ -102,14 +89,11 @@ def measure_generation(options, case):
     count = case["count"] // (8 if options.quick else 1)
     with Sides(commands(options, names), options.threads) as sides:
         request = {"do": "generate", **GPT2_124M, "prompt": case["prompt"], "count": count, "threads": options.threads}
-        for each in sides.values():
-            each.ask(**request)
-        rounds = take_turns(sides, lambda _name, each: each.ask(**request), case["seconds"] * options.share,
-                            options.least)
+        rounds = take_turns_at(options, sides, request, case["seconds"])
     return {"model": "124M", "prompt": case["prompt"], "count": count, "threads": options.threads, "rounds": rounds}
 
 
-def measure_encode(options, what, text, seconds):
+def measure_encode(options, what, english, text, seconds):
     """One thread. Ends with a message where two sides find other tokens."""
     with Sides(commands(options, ["cpp", *options.encoders]), threads=1) as sides:
         def ask(name, each):
@@ -120,8 +104,8 @@ def measure_encode(options, what, text, seconds):
             if any(answer[key] != first["cpp"][key] for key in ("bytes", "tokens", "checksum")):
                 raise SystemExit(f"compare.py: all sides must find the same tokens of {text}, but C++ found "
                                  f"{first['cpp']} and {name} {answer}")
-        rounds = take_turns(sides, ask, seconds * options.share, options.least)
-    return {"text": what, "rounds": rounds}
+        rounds = take_turns(options, sides, ask, seconds)
+    return {"text": what, "english": english, "rounds": rounds}
 
 
 def measure_memory(options, contender, recompute):
@@ -136,17 +120,11 @@ def measure_memory(options, contender, recompute):
             "parameters": opened["parameters"], "before_mib": before, "peak_mib": peak}
 
 
-def about_sides(options):
-    """What the results are of; ends with a message where the two sides do not have the same LibTorch."""
-    with Sides({"cpp": [str(options.program)], "python": [sys.executable, str(HERE / "python_side.py")]},
-               options.threads) as sides:
-        answers = {name: each.ask(do="about") for name, each in sides.items()}
-        check_same_libtorch({name: each.libtorch() for name, each in sides.items()})
-    packages = {name: importlib.metadata.version(name) for name in ("transformers", "tiktoken", "tokenizers")
+def about(options):
+    """What the results are of."""
+    versions = {name: importlib.metadata.version(name) for name in ("transformers", "tiktoken", "tokenizers")
                 if importlib.util.find_spec(name)}
-    return {"date": datetime.date.today().isoformat(), "processor": gpt2_report.processor(),
-            "libtorch": answers["cpp"]["libtorch"], "libtorch_cpu_capability": answers["cpp"]["cpu_capability"],
-            **packages, "threads": options.threads, "quick": options.quick, "load_before": os.getloadavg()[0]}
+    return about_sides(options, commands(options, ["cpp", "python"]), **versions, threads=options.threads)
 
 
 def folder_of(variable, file, repository, left_out):
@@ -164,7 +142,7 @@ def folder_of(variable, file, repository, left_out):
 def find_others(options):
     """Sets what there is to compare with; options.left_out says what the wanted parts lack, and how to get it."""
     out = options.left_out = []
-    wanted = options.only.split(",")
+    wanted = options.only
     options.nanogpt = options.llmc = options.vocabulary = None
     if "steps" in wanted or "memory" in wanted:
         options.nanogpt = folder_of("IVON_NANOGPT", "model.py", "https://github.com/karpathy/nanoGPT", out)
@@ -184,51 +162,30 @@ def find_others(options):
 
 
 def texts(options, folder):
-    """(what it is, file) of the texts to encode."""
+    """(what it is, whether it is English, file) of the texts to encode."""
     if options.text:
-        yield options.text.name, options.text
+        yield options.text.name, True, options.text
     elif shutil.which("bible"):
         english = folder / "english.txt"
         with open(english, "wb") as file:
             subprocess.run(["bible", "-f", "gen1:1-rev22:21"], stdout=file, check=True)
-        yield "King James Bible", english
+        yield "King James Bible", True, english
     else:
         options.left_out.append("encode, English: install the Debian package bible-kjv, or name a file by --text")
     code = folder / "headers.txt"
     code.write_bytes(b"".join(file.read_bytes() for file in sorted((PROJECT / "include").rglob("*.hpp"))))
-    yield "ivon's headers", code
-
-
-def check(options):
-    """Ends with a message that says all that is missing."""
-    missing = [f"the Python package {name} of {sys.executable} (pip install {name})" for name in ("torch", "numpy")
-               if importlib.util.find_spec(name) is None]
-    if not os.access(options.program, os.X_OK):
-        missing.append(f"the program {options.program} (benchmarks/gpt2/run.sh builds it; --program names another)")
-    if missing:
-        raise SystemExit("compare.py: missing are\n  " + "\n  ".join(missing))
+    yield "ivon's headers", False, code
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=pathlib.Path, required=True,
-                        help="receives the table (.md) and all times (.json)")
-    parser.add_argument("--program", type=pathlib.Path, default=PROGRAM, help="default: %(default)s")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
+    parser = option_parser(__doc__, PROGRAM, PARTS, "shows in a few minutes that everything works")
+    parser.add_argument("--threads", type=int, default=CORES, help="default: %(default)s")
     parser.add_argument("--text", type=pathlib.Path, help="English text to encode (default: the King James Bible)")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, by commas (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="shows in a few minutes that everything works")
-    options = parser.parse_args()
-    unknown = set(options.only.split(",")) - set(PARTS)
-    if unknown:
-        parser.error(f"--only must name parts among {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
-    options.share = QUICK if options.quick else 1
-    options.least = 2 if options.quick else 4
-    return options
+    return parse(parser, PARTS)
 
 
 def all_work(options, folder):
-    """(part, function that measures) of all that is wanted."""
+    """(part, function that measures) of all that there is."""
     yield from (("steps", lambda case=case: measure_steps(options, *case)) for case in STEP_CASES)
     yield from (("optimizers", lambda case=case: measure_optimizers(options, *case)) for case in STEP_CASES)
     yield "generation", lambda: measure_generation(options, GENERATION_CASE)
@@ -241,23 +198,16 @@ def all_work(options, folder):
 
 def main():
     options = parse_options()
-    check(options)
+    check_installed(options, "benchmarks/gpt2/run.sh", {name: f"pip install {name}" for name in ("torch", "numpy")})
     find_others(options)
-    begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        work = [(part, measure) for part, measure in all_work(options, pathlib.Path(folder))
-                if part in options.only.split(",")]
+        work = [each for each in all_work(options, pathlib.Path(folder)) if each[0] in options.only]
         for line in options.left_out:
             print(f"compare.py: left out is {line}", file=sys.stderr)
         if not work:
             raise SystemExit("compare.py: nothing is left to measure")
-        results = {"about": about_sides(options), "left_out": options.left_out, **{part: [] for part in PARTS}}
-        for i, (part, measure) in enumerate(work, 1):
-            print(f"   {time.monotonic() - begin:4.0f} s  {part} ({i} of {len(work)})", file=sys.stderr)
-            results[part].append(measure())
-            name = gpt2_report.write(results, options.out)  # so that an interruption loses nothing
-    print(gpt2_report.text(results))
-    print(f"\nwritten: {options.out / name}.md and .json", file=sys.stderr)
+        results = {"about": about(options), "left_out": options.left_out, **{part: [] for part in PARTS}}
+        measure_all(work, results, gpt2_report, options.out)
 
 
 if __name__ == "__main__":

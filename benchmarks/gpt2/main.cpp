@@ -28,6 +28,7 @@ namespace {
 
 using benchmark_common::Json;
 using benchmark_common::peak_mib;
+using benchmark_common::set_threads;
 
 examples::Gpt2Options model_options(const Json& request) {
   examples::Gpt2Options options;
@@ -38,10 +39,6 @@ examples::Gpt2Options model_options(const Json& request) {
   options.vocabulary = request.at("vocabulary").get<int64_t>();
   options.recompute = request.value("recompute", options.recompute);
   return options;
-}
-
-void set_threads(const Json& request) {
-  at::set_num_threads(request.value("threads", at::get_num_threads()));
 }
 
 class Requests {
@@ -102,8 +99,4 @@ class Requests {
 }  // namespace
 }  // namespace gpt2_benchmark
 
-int main() {
-  gpt2_benchmark::Requests requests;
-  benchmark_common::answer_requests(
-      [&](const benchmark_common::Json& request) { return requests.answer(request); });
-}
+int main() { benchmark_common::answer_requests(gpt2_benchmark::Requests()); }

@@ -24,28 +24,8 @@ environment. Leave the machine alone while it measures. It takes up to 12 GiB of
 TEXT
 }
 
-quick=0 save=0 out=build/gpt2_results
-options=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --quick) quick=1; options+=(--quick) ;;
-    --save) save=1 ;;
-    --out) out=${2:?--out needs a folder}; shift ;;
-    --out=*) out=${1#*=} ;;
-    --threads | --only | --text) options+=("$1" "${2:?$1 needs a value}"); shift ;;
-    --threads=* | --only=* | --text=*) options+=("$1") ;;
-    *) usage >&2; exit 2 ;;
-  esac
-  shift
-done
-if [ "$save" = 1 ]; then
-  if [ "$quick" = 1 ]; then
-    echo "benchmarks/gpt2/run.sh: --quick is no result to save" >&2
-    exit 2
-  fi
-  out=benchmarks/results
-fi
+. benchmarks/common/options.sh
+read_options gpt2 "--threads= --only= --text=" "$@"
 
 . cmake/setup.sh
 . benchmarks/common/python.sh

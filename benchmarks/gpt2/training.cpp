@@ -6,10 +6,10 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <chrono>
 #include <stdexcept>
 
 #include "benchmarks/common/fused_adamw.hpp"
+#include "benchmarks/common/timed_steps.hpp"
 #include "common/optimizers.hpp"
 #include "gpt2/steps.hpp"
 
@@ -60,14 +60,7 @@ Training::Training(const StepSettings& settings) {
 }
 
 std::vector<double> Training::steps(int64_t count) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> seconds;
-  for (int64_t i = 0; i < count; ++i) {
-    const auto begin = Clock::now();
-    step_(rows_);
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
-  }
-  return seconds;
+  return benchmark_common::timed_steps(count, [this] { step_(rows_); });
 }
 
 }  // namespace gpt2_benchmark

@@ -59,7 +59,7 @@ class Requests {
     s.optimizer = request.value("optimizer", s.optimizer);
     s.channels_last = request.value("channels_last", s.channels_last);
     s.bf16 = request.value("bf16", s.bf16);
-    at::set_num_threads(request.value("threads", at::get_num_threads()));
+    benchmark_common::set_threads(request);
     training_.reset();
     training_ = std::make_unique<Training>(s);
     return {{"threads", at::get_num_threads()}, {"peak_mib", peak_mib()}};
@@ -122,8 +122,4 @@ class Requests {
 }  // namespace
 }  // namespace vision_benchmark
 
-int main() {
-  vision_benchmark::Requests requests;
-  benchmark_common::answer_requests(
-      [&](const benchmark_common::Json& request) { return requests.answer(request); });
-}
+int main() { benchmark_common::answer_requests(vision_benchmark::Requests()); }

@@ -20,30 +20,12 @@ of). LibTorch must be the one of a Python environment. Leave the machine alone w
 TEXT
 }
 
-quick=0 save=0 out=build/vision_results photos=build/data/photos own_photos=0
-options=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --quick) quick=1; options+=(--quick) ;;
-    --save) save=1 ;;
-    --photos) photos=${2:?--photos needs a folder}; own_photos=1; shift ;;
-    --photos=*) photos=${1#*=} own_photos=1 ;;
-    --out) out=${2:?--out needs a folder}; shift ;;
-    --out=*) out=${1#*=} ;;
-    --threads | --workers | --only) options+=("$1" "${2:?$1 needs a value}"); shift ;;
-    --threads=* | --workers=* | --only=* | --bf16) options+=("$1") ;;
-    *) usage >&2; exit 2 ;;
-  esac
-  shift
+. benchmarks/common/options.sh
+read_options vision "--photos= --threads= --workers= --only= --bf16" "$@"
+photos=build/data/photos own_photos=0
+for option in ${options[@]+"${options[@]}"}; do
+  case $option in --photos=*) photos=${option#*=} own_photos=1 ;; esac
 done
-if [ "$save" = 1 ]; then
-  if [ "$quick" = 1 ]; then
-    echo "benchmarks/vision/run.sh: --quick is no result to save" >&2
-    exit 2
-  fi
-  out=benchmarks/results
-fi
 
 . cmake/setup.sh
 need_packages g++ cmake ninja-build libbenchmark-dev libcli11-dev nlohmann-json3-dev libfmt-dev zlib1g-dev libspng-dev \

@@ -3,10 +3,10 @@
 
 #include <torch/torch.h>
 
-#include <chrono>
 #include <stdexcept>
 
 #include "benchmarks/common/fused_adamw.hpp"
+#include "benchmarks/common/timed_steps.hpp"
 #include "common/optimizers.hpp"
 
 namespace vision_benchmark {
@@ -65,14 +65,7 @@ void Training::step(const torch::Tensor& images, const torch::Tensor& targets) {
 }
 
 std::vector<double> Training::steps(int64_t count) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> seconds;
-  for (int64_t i = 0; i < count; ++i) {
-    const auto begin = Clock::now();
-    step(images_, targets_);
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
-  }
-  return seconds;
+  return benchmark_common::timed_steps(count, [this] { step(images_, targets_); });
 }
 
 }  // namespace vision_benchmark

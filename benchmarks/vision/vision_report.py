@@ -11,8 +11,7 @@ import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
-from rounds import (  # noqa: E402,F401  (compare.py uses processor)
-    by_round, document, median_of_all, processor, rate, ratio, shown, table, write_results)
+from rounds import by_round, document, median_of_all, rate, ratio, shown, table, write_results  # noqa: E402
 
 
 def steps_summary(case):

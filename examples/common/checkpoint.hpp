@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One file with everything that a training needs to go on bit for bit: the module, the optimizer,
-// the schedule, the position in the data, the generators, and the settings it was made with.
+// One file with everything that a training needs to go on bit for bit: the weights that it changes,
+// the optimizer, the schedule, the position in the data, the generators, and the settings it was
+// made with.
 #pragma once
 
 #include <torch/nn/module.h>

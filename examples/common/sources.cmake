@@ -20,6 +20,7 @@ set(common_sources
   common/run_log.cpp
   common/settings.cpp
   common/table.cpp
+  common/trained_weights.cpp
   common/training.cpp
   common/weight_average.cpp)
 
@@ -70,6 +71,7 @@ set(text_sources
   common/models/projection.cpp
   common/models/safetensors.cpp
   common/models/safetensors_header.cpp
+  common/models/weight_files.cpp
   common/text/bpe_merging.cpp
   common/text/bpe_tokenizer.cpp
   common/text/bpe_trainer.cpp

@@ -13,6 +13,7 @@
 #include <variant>
 
 #include "common/interrupt.hpp"
+#include "common/trained_weights.hpp"
 
 namespace examples {
 namespace {
@@ -47,9 +48,12 @@ Schedule make_schedule(torch::optim::Optimizer& optimizer, const TrainingPlan& p
                   plan.final_factor);
 }
 
-Json run_fingerprint(const TrainingPlan& plan) {
+// The weights that are frozen are not in the checkpoint, so a resumed run must bring the same ones.
+Json run_fingerprint(const TrainingPlan& plan, const torch::nn::Module& module) {
   Json fingerprint = plan.fingerprint.is_null() ? Json::object() : plan.fingerprint;
   fingerprint["seed"] = plan.seed;
+  const std::string frozen = frozen_checksum(module);
+  if (!frozen.empty()) fingerprint["frozen weights"] = frozen;
   return fingerprint;
 }
 
@@ -62,9 +66,10 @@ class Loop {
         plan_(plan),
         step_(step),
         schedule_(make_schedule(optimizer, plan)),
-        checkpoint_(checkpoint_file(plan), run_fingerprint(plan), plan.device) {
+        trained_weights_(module),
+        checkpoint_(checkpoint_file(plan), run_fingerprint(plan, module), plan.device) {
     std::filesystem::create_directories(checkpoint_.file().parent_path());
-    checkpoint_.add("model", module);
+    checkpoint_.add("model", trained_weights_);
     checkpoint_.add("optimizer", optimizer);
     std::visit([this](auto& schedule) { checkpoint_.add("schedule", schedule); }, schedule_);
     if (plan.add_to_checkpoint) plan.add_to_checkpoint(checkpoint_);
@@ -175,6 +180,7 @@ class Loop {
   const TrainingPlan& plan_;
   const TrainingStep& step_;
   Schedule schedule_;
+  TrainedWeights trained_weights_;
   Checkpoint checkpoint_;
   Position position_;
   Clock::time_point started_;  // since when position_.seconds does not count the time

@@ -79,6 +79,10 @@ torch::Tensor data_order(int64_t n, int64_t seed, int64_t epoch);
 // fails, a warning is printed and training goes on. On SIGINT or SIGTERM the running step is
 // finished, the checkpoint written, and Interrupted thrown. A resumed run equals the uninterrupted
 // one bit for bit on the same device with the same number of threads.
+//
+// Parameters that do not require gradients are not in the checkpoint. The module must have them
+// already when a run is resumed: other ones are refused, as other settings are. Which parameters
+// require gradients must not change while this runs.
 Position train(torch::nn::Module& module, torch::optim::Optimizer& optimizer,
                const TrainingPlan& plan, const TrainingStep& step);
 

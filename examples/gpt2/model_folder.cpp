@@ -11,6 +11,7 @@
 #include "common/data/file_checksum.hpp"
 #include "common/data/file_error.hpp"
 #include "common/models/gpt2_weights.hpp"
+#include "common/models/weight_files.hpp"
 #include "common/settings.hpp"
 #include "common/text/open_tokenizer.hpp"
 
@@ -22,7 +23,6 @@ namespace fs = std::filesystem;
 // Beside adapters: {"base": "FOLDER", "checksum": "..."}, the weights that they adapt.
 constexpr const char* kBaseFile = "base.json";
 constexpr const char* kPosteriorFile = "posterior.pt";
-constexpr const char* kWeightsFile = "model.safetensors";
 constexpr const char* kAdapterFiles[] = {kBaseFile, "adapter_model.safetensors",
                                          "adapter_config.json"};
 
@@ -85,6 +85,7 @@ void save_model(const fs::path& folder, const examples::Gpt2& model,
   examples::save_gpt2(model, folder);
   save_rest(folder, tokenizer, posterior);
   for (const char* file : kAdapterFiles) fs::remove(folder / file);
+  fs::remove(folder / examples::kWeightsIndex);  // without it, weights in several files are ignored
 }
 
 void save_adapters(const fs::path& folder, const examples::Gpt2& model,
@@ -97,7 +98,9 @@ void save_adapters(const fs::path& folder, const examples::Gpt2& model,
                                {"checksum", weights_checksum(base)}};
   examples::write_atomically(folder / kBaseFile, json.dump(2) + "\n");
   save_rest(folder, tokenizer, posterior);
-  for (const char* file : {kWeightsFile, "config.json"}) fs::remove(folder / file);
+  for (const char* file : {examples::kWeightsFile, examples::kWeightsIndex, "config.json"}) {
+    fs::remove(folder / file);
+  }
 }
 
 TrainedModel load_model(const fs::path& folder, const fs::path& vocabulary,
@@ -122,7 +125,11 @@ TrainedModel load_model(const fs::path& folder, const fs::path& vocabulary,
 
 std::string weights_checksum(const fs::path& folder) {
   check_given(folder);
-  return examples::file_checksum(folder / kWeightsFile);
+  std::string checksums;
+  for (const fs::path& file : examples::WeightFiles(folder).files) {
+    checksums += (checksums.empty() ? "" : "+") + examples::file_checksum(file);
+  }
+  return checksums;
 }
 
 void check_other_folder(const fs::path& out, const fs::path& trained) {

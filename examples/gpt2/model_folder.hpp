@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The folder that holds a trained model: config.json and model.safetensors as transformers reads
-// them, the vocabulary, the posterior, and adapters where there are some.
+// The folder that holds a trained model: config.json and the weights (model.safetensors, or several
+// files with an index) as transformers has them, the vocabulary, the posterior, and adapters where
+// there are some.
 #pragma once
 
 #include <torch/types.h>
@@ -23,7 +24,8 @@ struct TrainedModel {
   std::optional<examples::LoraOptions> lora;
 };
 
-// Writes all of it. What an earlier model has left in the folder is removed.
+// Writes all of it, the weights in one file. What an earlier model has left in the folder is
+// removed, but for weights in several files, which are ignored from then on.
 void save_model(const std::filesystem::path& folder, const examples::Gpt2& model,
                 const examples::Tokenizer& tokenizer,
                 const std::optional<ivon::Posterior>& posterior);

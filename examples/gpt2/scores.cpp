@@ -14,6 +14,9 @@ namespace gpt2 {
 namespace {
 
 constexpr int64_t kScoredBatchTokens = 4096;  // of a forward pass
+// The most logits that are made at a time: 128 MiB in float32. With GPT-2's vocabulary of 50,257,
+// those of a whole forward pass would take 823 MB, and the cross entropy makes a copy of them.
+constexpr int64_t kScoredLogits = int64_t{1} << 25;
 constexpr int64_t kNotScored = -1;
 
 int64_t batch_of(int64_t context) { return std::max<int64_t>(1, kScoredBatchTokens / context); }
@@ -21,12 +24,20 @@ int64_t batch_of(int64_t context) { return std::max<int64_t>(1, kScoredBatchToke
 torch::Tensor batch_log_probabilities(examples::Gpt2& model, const examples::TokenBatch& batch,
                                       bool bf16) {
   const examples::Autocast autocast(batch.inputs.device().type(), bf16);
-  const torch::Tensor logits = model.forward(batch.inputs).flatten(0, 1);
-  const torch::Tensor targets = batch.targets.flatten();
-  const torch::Tensor losses =
-      torch::cross_entropy_loss(logits.to(torch::kFloat), targets, /*weight=*/{},
-                                at::Reduction::None, /*ignore_index=*/kNotScored);
-  return losses.neg().masked_select(targets.ne(kNotScored)).cpu();
+  const torch::Tensor all = batch.targets.flatten();
+  const torch::Tensor scored = all.ne(kNotScored).nonzero().squeeze(1);  // int64 [m]
+  const torch::Tensor targets = all.index_select(0, scored);
+  const torch::Tensor features =  // [m, width]
+      model.features(batch.inputs).flatten(0, 1).index_select(0, scored);
+  const int64_t rows = std::max<int64_t>(1, kScoredLogits / model.options().vocabulary);
+  std::vector<torch::Tensor> losses;
+  for (int64_t begin = 0; begin < targets.size(0); begin += rows) {
+    const torch::Tensor logits = model.head(features.slice(0, begin, begin + rows));
+    losses.push_back(torch::cross_entropy_loss(logits.to(torch::kFloat),
+                                               targets.slice(0, begin, begin + rows),
+                                               /*weight=*/{}, at::Reduction::None));
+  }
+  return torch::cat(losses).neg().cpu();
 }
 
 // One pass over the text; `progress` goes on from `done` batches.

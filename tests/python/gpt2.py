@@ -40,6 +40,7 @@ MODELS = {
     "half": (2, 2, 16, 16, 50, torch.float16),
     "bfloat16": (2, 2, 16, 16, 50, torch.bfloat16),
     "no_prefix": (2, 2, 16, 16, 50, torch.float32),
+    "several_files": (3, 4, 64, 33, 131, torch.float32),
 }
 
 
@@ -73,8 +74,12 @@ def models_are_those_of_transformers(folder):
     for name, shape in MODELS.items():
         model = random_model(*shape)
         place = f"{folder}/models/{name}"
-        (model.transformer if name == "no_prefix" else model).save_pretrained(place)
-        names = load_file(f"{place}/model.safetensors").keys()
+        size = "200KB" if name == "several_files" else "1GB"
+        (model.transformer if name == "no_prefix" else model).save_pretrained(place, max_shard_size=size)
+        files = [f for f in os.listdir(place) if f.endswith(".safetensors")]
+        if name == "several_files":
+            assert len(files) > 2 and os.path.exists(f"{place}/model.safetensors.index.json"), files
+        names = [n for f in files for n in load_file(f"{place}/{f}")]
         assert all(n.startswith("transformer.") == (name != "no_prefix") for n in names), names
         model.float()
         tokens = torch.randint(0, shape[4], (2, shape[3]))

@@ -8,6 +8,7 @@
 #include "common/data/file_error.hpp"
 #include "common/models/model_files.hpp"
 #include "common/models/safetensors.hpp"
+#include "common/models/weight_files.hpp"
 
 namespace examples {
 namespace {
@@ -127,8 +128,9 @@ std::shared_ptr<Gpt2> load_gpt2(const std::filesystem::path& folder, std::option
   const JsonFile config(folder / "config.json");
   Gpt2Options options = read_gpt2_config(config, dropout);
   options.recompute = recompute;
-  const std::filesystem::path file = folder / "model.safetensors";
-  const Safetensors tensors(file);
+  const WeightFiles files(folder);
+  const std::filesystem::path& file = files.listing;
+  const Safetensors tensors = files.open();
   if (const auto count = static_cast<int64_t>(tensors.names().size());
       options.layers > count / kGpt2TensorsOfALayer) {
     fail_file(file, fmt::format("has {} tensors, which are too few for the {} layers of "
@@ -182,7 +184,7 @@ void save_gpt2(const Gpt2& model, const std::filesystem::path& folder) {
   for (const char* name : {"bos_token_id", "eos_token_id"}) {
     config[name] = o.vocabulary > kGpt2EndOfText ? nlohmann::ordered_json(kGpt2EndOfText) : nullptr;
   }
-  save_model_files(folder / "model.safetensors", tensors, folder / "config.json", config);
+  save_model_files(folder / kWeightsFile, tensors, folder / "config.json", config);
 }
 
 }  // namespace examples

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exchange of GPT-2 with Hugging Face's transformers: a folder with config.json and
-// model.safetensors.
+// model.safetensors, or weights in several files.
 #pragma once
 
 #include <filesystem>
@@ -11,12 +11,12 @@
 
 namespace examples {
 
-// Makes the model that config.json describes, with the weights of model.safetensors. Read are
-// float32, float16 and bfloat16, names with and without the prefix "transformer.", a head
-// (lm_head.weight) that is equal to the token embedding, and the buffers attn.bias and
-// attn.masked_bias of old files, which are ignored. The projections' weights are stored transposed
-// (Conv1D). `dropout`, where it is given, replaces that of config.json, and `recompute` is
-// Gpt2Options::recompute.
+// Makes the model that config.json describes, with the weights of model.safetensors or of the
+// several files that model.safetensors.index.json names (weight_files.hpp). Read are float32,
+// float16 and bfloat16, names with and without the prefix "transformer.", a head (lm_head.weight)
+// that is equal to the token embedding, and the buffers attn.bias and attn.masked_bias of old
+// files, which are ignored. The projections' weights are stored transposed (Conv1D). `dropout`,
+// where it is given, replaces that of config.json, and `recompute` is Gpt2Options::recompute.
 //
 // Throws std::runtime_error naming the file: for one that cannot be read or is damaged, for a
 // config.json of another architecture or activation (only gelu_new, which is the approximation by

@@ -105,49 +105,71 @@ struct Safetensors::File {
 };
 
 Safetensors::Safetensors(const std::filesystem::path& file)
-    : file_(std::make_shared<const File>(file)) {}
+    : files_{std::make_shared<const File>(file)} {}
+
+Safetensors::Safetensors(const std::vector<Safetensors>& shards) {
+  for (const Safetensors& shard : shards) {
+    files_.insert(files_.end(), shard.files_.begin(), shard.files_.end());
+  }
+  if (files_.empty()) {
+    throw std::invalid_argument("safetensors: there must be one file at least, but there is none");
+  }
+}
+
+const std::shared_ptr<const Safetensors::File>& Safetensors::file_of(
+    const std::string& name) const {
+  const auto found = std::find_if(files_.begin(), files_.end(), [&name](const auto& file) {
+    return file->header.find(name) != nullptr;
+  });
+  return found == files_.end() ? files_.front() : *found;
+}
 
 std::vector<std::string> Safetensors::names() const {
   std::vector<std::string> result;
-  result.reserve(file_->header.entries().size());
-  for (const auto& entry : file_->header.entries()) {
-    result.emplace_back(file_->header.name(entry));
+  for (const auto& file : files_) {
+    result.reserve(result.size() + file->header.entries().size());
+    for (const auto& entry : file->header.entries()) result.emplace_back(file->header.name(entry));
   }
+  if (files_.size() > 1) std::sort(result.begin(), result.end());
   return result;
 }
 
-bool Safetensors::has(const std::string& name) const { return file_->header.find(name) != nullptr; }
+bool Safetensors::has(const std::string& name) const {
+  return file_of(name)->header.find(name) != nullptr;
+}
 
 at::IntArrayRef Safetensors::shape(const std::string& name) const {
-  return file_->header.shape(file_->entry(name));
+  const auto& file = file_of(name);
+  return file->header.shape(file->entry(name));
 }
 
 at::ScalarType Safetensors::type(const std::string& name) const {
-  return kSafetensorsTypes[file_->entry(name).type].type;
+  return kSafetensorsTypes[file_of(name)->entry(name).type].type;
 }
 
 torch::Tensor Safetensors::tensor(const std::string& name) const {
-  const SafetensorsEntry& entry = file_->entry(name);
+  const auto& file = file_of(name);
+  const SafetensorsEntry& entry = file->entry(name);
   const at::ScalarType type = kSafetensorsTypes[entry.type].type;
-  const uint8_t* bytes = file_->map.data() + file_->header.data_begin() + entry.begin;
+  const uint8_t* bytes = file->map.data() + file->header.data_begin() + entry.begin;
   const int64_t size = entry.end - entry.begin;
   // LibTorch's behaviour is undefined for a bool that is neither 0 nor 1.
   if (type == at::kBool && std::any_of(bytes, bytes + size, [](uint8_t b) { return b > 1; })) {
-    fail_file(file_->map.file(),
+    fail_file(file->map.file(),
               fmt::format("the tensor {} has a BOOL other than 0 and 1; save it again", name));
   }
-  const at::IntArrayRef shape = file_->header.shape(entry);
+  const at::IntArrayRef shape = file->header.shape(entry);
   if (reinterpret_cast<uintptr_t>(bytes) % c10::elementSize(type) != 0) {
     torch::Tensor copy = torch::empty(shape, type);
     if (size > 0) std::memcpy(copy.mutable_data_ptr(), bytes, static_cast<size_t>(size));
     return copy;
   }
   return torch::from_blob(
-      const_cast<uint8_t*>(bytes), shape, [file = file_](void* /*bytes*/) {}, type);
+      const_cast<uint8_t*>(bytes), shape, [file = file](void* /*bytes*/) {}, type);
 }
 
 const std::map<std::string, std::string>& Safetensors::metadata() const {
-  return file_->header.metadata();
+  return files_.front()->header.metadata();
 }
 
 void save_safetensors(const std::filesystem::path& file,

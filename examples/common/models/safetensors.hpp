@@ -23,6 +23,11 @@ class Safetensors {
   // shape and type.
   explicit Safetensors(const std::filesystem::path& file);
 
+  // The tensors of several files as one, for a model whose weights are in several files (shards).
+  // No two of the files may have a tensor of the same name. metadata() is that of the first file.
+  // Throws std::invalid_argument if there are no files.
+  explicit Safetensors(const std::vector<Safetensors>& shards);
+
   std::vector<std::string> names() const;  // in alphabetical order
   bool has(const std::string& name) const;
 
@@ -42,7 +47,10 @@ class Safetensors {
 
  private:
   struct File;
-  std::shared_ptr<const File> file_;
+  // The file that has the tensor; the first one if none does, whose error then names it.
+  const std::shared_ptr<const File>& file_of(const std::string& name) const;
+
+  std::vector<std::shared_ptr<const File>> files_;  // one at least
 };
 
 // Writes a file that appears when all of it is on disk, byte for byte as the Python package writes

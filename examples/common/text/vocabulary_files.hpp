@@ -50,7 +50,7 @@ inline void remove_other_vocabularies(const std::filesystem::path& folder,
 
 // GPT-2's vocabulary has 1 MB. The limit keeps a file that is something else from filling the
 // memory.
-inline constexpr int64_t kMaxVocabularyBytes = int64_t{1} << 26;
+inline constexpr int64_t kMaxVocabularyBytes = int64_t{1} << 24;
 
 // The bytes of a file of a vocabulary. Throws std::runtime_error naming the file if it has more
 // than kMaxVocabularyBytes, or as MemoryMap does.

@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damaged and hostile files of tensors: each is an error that says what is wrong, and none needs
-// much memory.
+// Damaged and hostile files of tensors: each is an error that says what is wrong. The memory that
+// they need is measured in file_memory_test.cpp.
 #include "common/models/safetensors_header.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <malloc.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -227,45 +222,5 @@ TEST(SafetensorsHeader, SurvivesTenThousandDamagedFiles) {
   EXPECT_GT(read, 500);
   EXPECT_LT(read, 5'000);
 }
-
-// A header of at least `size` bytes whose entries need the most memory for their length.
-std::string densest_safetensors(size_t size) {
-  std::string header = "{";
-  for (int i = 0; header.size() < size; ++i) {
-    if (i > 0) header += ',';
-    header += safetensors_entry("U8", "[0,0,0,0,0,0,0,0]", "[0,0]", std::to_string(i));
-  }
-  return header + "}";
-}
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // these need memory themselves
-TEST(SafetensorsHeader, OfTwentyMegabytesNeedsLessThanTwiceAsMuch) {
-  const std::string header = densest_safetensors(20'000'000);
-  const uint64_t length = header.size();
-  const std::string bytes = std::string(reinterpret_cast<const char*>(&length), 8) + header;
-  const auto most_kilobytes = [] {
-    rusage usage = {};
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
-  };
-  malloc_trim(0);              // free memory of this process would count as in use already
-  const pid_t child = fork();  // whose peak begins at what is in use now
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    const int64_t before = most_kilobytes();
-    const examples::SafetensorsHeader read("a.safetensors",
-                                           reinterpret_cast<const uint8_t*>(bytes.data()),
-                                           static_cast<int64_t>(bytes.size()));
-    const bool all = read.entries().size() > 200'000;
-    const int64_t megabytes = (most_kilobytes() - before) / 1000;
-    _exit(all ? static_cast<int>(std::min<int64_t>(megabytes, 200)) : 255);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_GT(WEXITSTATUS(status), 15);
-  EXPECT_LT(WEXITSTATUS(status), 40);
-}
-#endif
 
 }  // namespace

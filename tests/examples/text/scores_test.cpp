@@ -2,9 +2,12 @@
 // Scoring text: each token once, with as much context as the stride leaves.
 #include "gpt2/scores.hpp"
 
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "common/optimizers.hpp"
@@ -62,6 +65,40 @@ TEST(StridedWindows, ScoreEachTokenOnceWithTheContextOfItsWindow) {
             << "token " << place;
       }
     }
+  }
+}
+
+// The most bytes of tensors in the CPU's memory, counted as LibTorch's profiler does.
+struct ScoredMemory : c10::MemoryReportingInfoBase {
+  void reportMemoryUsage(void*, int64_t size, size_t, size_t, c10::Device) override {
+    now += size;
+    most = std::max(most, now);
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  int64_t now = 0, most = 0;
+};
+
+// A vocabulary of which 2^25 logits are those of 32 tokens: the 40 tokens take two parts.
+TEST(LogProbabilities, HaveFewLogitsAtATimeWhereTheVocabularyIsLarge) {
+  examples::Gpt2Options options = tiny_options();
+  options.vocabulary = int64_t{1} << 20;
+  examples::Gpt2 model(options);
+  model.eval();
+  const Tensor ids = torch::randint(0, options.vocabulary, {41}, torch::kLong);
+  const auto memory = std::make_shared<ScoredMemory>();
+  Tensor scored;
+  {
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, memory);
+    scored = gpt2::log_probabilities(model, gpt2::strided_windows(ids, 8, 8, torch::kCPU), false,
+                                     "test");
+  }
+  EXPECT_LT(memory->most, int64_t{300} << 20);  // logits and a copy, 128 MiB each
+  const torch::NoGradGuard no_grad;
+  for (int64_t begin = 0; begin < 40; begin += 8) {
+    const Tensor logits = model.forward(ids.slice(0, begin, begin + 8).unsqueeze(0))[0];
+    const Tensor alone = torch::cross_entropy_loss(logits, ids.slice(0, begin + 1, begin + 9),
+                                                   /*weight=*/{}, at::Reduction::None);
+    EXPECT_TRUE(torch::allclose(scored.slice(0, begin, begin + 8), -alone, 1e-5, 1e-5)) << begin;
   }
 }
 

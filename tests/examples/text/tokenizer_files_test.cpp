@@ -90,7 +90,7 @@ TEST(TokenizerFiles, NamedPipesAndLargeFilesAreRefused) {
     put_file(folder, name);
     std::filesystem::resize_file(folder.path / name, examples::kMaxVocabularyBytes + 1);
     EXPECT_THAT(error_of([&] { examples::map_vocabulary(folder.path / name); }),
-                HasSubstr("at most 67108864 bytes, but has 67108865"));
+                HasSubstr("at most 16777216 bytes, but has 16777217"));
     std::filesystem::resize_file(folder.path / name, examples::kMaxVocabularyBytes);
     EXPECT_EQ(examples::map_vocabulary(folder.path / name).size(), examples::kMaxVocabularyBytes);
   }
