@@ -2,6 +2,7 @@
 // Update and next sample in one loop give the bits of the two passes. No LibTorch.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <ivon/kernels/cpu.hpp>
@@ -40,13 +41,17 @@ struct Parameter {
   }
 };
 
+const PosteriorScale kStepScale(1e3, 1e-2, 0.5);
+const UpdateCoefficients kStepCoefficients{kStepScale,     0.9,  1 - 0.9, 1e-3, 2.0,
+                                           -2.0,           10.0, 0.05,    0.5,  -0.5,
+                                           1 - 1e-2 * 0.5, 0.0,  0.0,     0.0};
+
 template <class Estimator>
-void expect_same_bits(int64_t count, StatisticFrom from, bool damped = false) {
-  const PosteriorScale scale(1e3, 1e-2, 0.5);
-  const Drawing drawn{{11, 5, NoiseDomain::kTraining, 3}, scale};
-  const Drawing next{{11, 6, NoiseDomain::kTraining, 3}, scale};
-  UpdateCoefficients coefficients{scale, 0.9, 1 - 0.9, 1e-3,           2.0, -2.0, 10.0,
-                                  0.05,  0.5, -0.5,    1 - 1e-2 * 0.5, 0.0, 0.0,  0.0};
+void expect_same_bits(int64_t count, StatisticFrom from, bool damped = false,
+                      int64_t stream = kNoiseStreamId) {
+  const Drawing drawn{{11, 5, NoiseDomain::kTraining, 3, stream}, kStepScale};
+  const Drawing next{{11, 6, NoiseDomain::kTraining, 3, stream}, kStepScale};
+  UpdateCoefficients coefficients = kStepCoefficients;
   if (damped) {
     coefficients.smallest_hess = 1e-3;
     coefficients.square_weight = 4e-3;
@@ -79,6 +84,34 @@ TEST(KernelsStep, SameBitsAsTheTwoPasses) {
     expect_same_bits<ivon::GradSquaredEstimator>(count, StatisticFrom::kTheta);
     expect_same_bits<ivon::PriceEstimator>(count, StatisticFrom::kNoise);
     expect_same_bits<ivon::PriceEstimator>(count, StatisticFrom::kTheta, /*damped=*/true);
+    for (const StatisticFrom from : {StatisticFrom::kTheta, StatisticFrom::kNoise}) {
+      expect_same_bits<ivon::PriceEstimator>(count, from, /*damped=*/false, kFirstNoiseStreamId);
+    }
+  }
+}
+
+// Returns h after an update whose statistic comes from theta, which `drawn` made, or from the noise
+// that the update draws again. Where m is 0, theta - m has the bits of the noise times sigma.
+std::vector<float> hess_after_update(Isa isa, StatisticFrom from, int64_t stream) {
+  Parameter p(2 * kNoiseBlock);
+  std::fill(p.m.begin(), p.m.end(), 0.0F);
+  const Drawing drawn{{11, 5, NoiseDomain::kTraining, 3, stream}, kStepScale};
+  const UpdateTask task{p.arrays(), p.g.data(), p.theta.data(), p.gradient.data(), nullptr, nullptr,
+                        1,          from,       drawn,          kStepCoefficients};
+  for (int64_t block = 0; block < 2; ++block) {
+    sample_block(isa, {p.arrays(), p.theta.data(), drawn}, block);
+    update_block<ivon::PriceEstimator>(isa, task, block);
+  }
+  return p.h;
+}
+
+TEST(KernelsStep, TheUpdateDrawsTheStreamOfTheSampleAgain) {
+  for (const Isa isa : instruction_sets()) {
+    const auto of_third = hess_after_update(isa, StatisticFrom::kTheta, kNoiseStreamId);
+    const auto of_first = hess_after_update(isa, StatisticFrom::kTheta, kFirstNoiseStreamId);
+    EXPECT_EQ(hess_after_update(isa, StatisticFrom::kNoise, kNoiseStreamId), of_third);
+    EXPECT_EQ(hess_after_update(isa, StatisticFrom::kNoise, kFirstNoiseStreamId), of_first);
+    EXPECT_NE(of_first, of_third) << isa_name(isa);
   }
 }
 

@@ -225,8 +225,9 @@ class Parameter {
   SampleTask sample_task(const PosteriorScale& scale) const {
     return {posterior(), data(kTheta), {kKey, scale}};
   }
-  void sample(Isa isa, const PosteriorScale& scale) {
-    const SampleTask task = sample_task(scale);
+  void sample(Isa isa, const PosteriorScale& scale, int64_t stream = kNoiseStreamId) {
+    SampleTask task = sample_task(scale);
+    task.drawing.noise.stream = static_cast<uint16_t>(stream);
     for (int64_t b = 0; b < block_count(count_); ++b) sample_block(isa, task, b);
   }
   AccumulateTask accumulate_task(const PosteriorScale& scale, StatisticFrom from,
@@ -380,9 +381,11 @@ Expected expected_update(double m, double h, double g, double average, double gr
   return result;
 }
 
-inline std::vector<double> normals(int64_t count) {
+inline std::vector<double> normals(int64_t count, int64_t stream = kNoiseStreamId) {
   std::vector<float> values(static_cast<size_t>(count));
-  fill_normal(kKey, 0, values.data(), count, Isa::kPortable);
+  NoiseKey key = kKey;
+  key.stream = static_cast<uint16_t>(stream);
+  fill_normal(key, 0, values.data(), count, Isa::kPortable);
   return {values.begin(), values.end()};
 }
 

@@ -13,12 +13,12 @@ std::string where(Isa isa, Dtype dtype, int64_t i) {
   return std::string(isa_name(isa)) + ", " + name_of(dtype) + ", element " + std::to_string(i);
 }
 
-TEST(Kernels, SampleFollowsTheFormula) {
-  const std::vector<double> noise = normals(kCount);
+void expect_sample_follows_the_formula(int64_t stream) {
+  const std::vector<double> noise = normals(kCount, stream);
   for (const Dtype dtype : kDtypes) {
     for (const Isa isa : instruction_sets()) {
       Parameter p(dtype, kCount);
-      p.sample(isa, kScale);
+      p.sample(isa, kScale, stream);
       for (int64_t i = 0; i < kCount; ++i) {
         const double sigma = sigma_of(p.get(kHess, i), kScale);
         const double part = sigma * noise[static_cast<size_t>(i)];
@@ -29,6 +29,13 @@ TEST(Kernels, SampleFollowsTheFormula) {
             << where(isa, dtype, i);
       }
     }
+  }
+}
+
+TEST(Kernels, SampleFollowsTheFormula) {
+  for (const int64_t stream : {kNoiseStreamId, kFirstNoiseStreamId}) {
+    SCOPED_TRACE("stream " + std::to_string(stream));
+    expect_sample_follows_the_formula(stream);
   }
 }
 

@@ -20,6 +20,7 @@ namespace {
 using ivon::detail::fill_normal;
 using ivon::detail::fill_normal_cuda;
 using ivon::detail::Isa;
+using ivon::detail::kFirstNoiseStreamId;
 using ivon::detail::kNoiseBlock;
 using ivon::detail::NoiseDomain;
 using ivon::detail::NoiseKey;
@@ -32,8 +33,22 @@ constexpr int64_t kBlocks = 24415;  // 1e8 draws
 constexpr int64_t kDraws = kBlocks * kNoiseBlock;
 constexpr uint64_t kSeed = 20240227;
 
-// Stream 1, of CPUs, and stream 2, of CUDA devices.
+// Stream 1, which older trainings go on with, gets a tenth of the draws.
+constexpr int64_t kFirstStreamBlocks = kBlocks / 10;
+
+// Stream 3 of CPUs is fill_normal, and stream 2 of CUDA devices is fill_normal_cuda.
 using Fill = void (*)(const NoiseKey&, int64_t, float*, int64_t, Isa);
+void fill_normal_first(const NoiseKey& given, int64_t block, float* out, int64_t count, Isa isa) {
+  NoiseKey key = given;
+  key.stream = static_cast<uint16_t>(kFirstNoiseStreamId);
+  fill_normal(key, block, out, count, isa);
+}
+
+// Where the tails end: no normal is larger than the largest radius, which is 6.5556 in stream 3 and
+// 6.7637 in streams 1 and 2. These are bin edges of Summary just above.
+constexpr double kTailEnd = 6.5625;
+constexpr double kLongTailEnd = 6.765625;
+
 void fill_block(Fill fill, const NoiseKey& key, int64_t block, std::vector<float>& out) {
   fill(key, block, out.data(), static_cast<int64_t>(out.size()), ivon::detail::current_isa());
 }
@@ -55,8 +70,7 @@ std::string text_of(const NoiseKey& key) {
 class Summary {
  public:
   static constexpr int kBins = 1 << 16;
-  static constexpr double kRange =
-      8;  // bins cover [-8, 8); the largest radius of the stream is 6.77
+  static constexpr double kRange = 8;  // bins cover [-8, 8)
 
   void add(const float* values, int64_t count) {
     double sums[4] = {};
@@ -105,7 +119,7 @@ class Summary {
 // sup |F_n - Phi| sqrt(n) exceeds 2.745 with probability 5.7e-7, as 5 standard errors do.
 double kolmogorov_bound(double count) { return 2.745 / std::sqrt(count); }
 
-void expect_standard_normal(const Summary& summary) {
+void expect_standard_normal(const Summary& summary, double tail_end) {
   const double n = summary.count();
   const double mean = summary.raw_moment(1);
   const double variance = summary.raw_moment(2) - mean * mean;
@@ -124,16 +138,18 @@ void expect_standard_normal(const Summary& summary) {
     EXPECT_NEAR(summary.tail(sigmas, +1), p, bound(p * (1 - p), n)) << sigmas << " sigma, above";
     EXPECT_NEAR(summary.tail(sigmas, -1), p, bound(p * (1 - p), n)) << sigmas << " sigma, below";
   }
+  EXPECT_EQ(summary.tail(tail_end, +1), 0);
+  EXPECT_EQ(summary.tail(tail_end, -1), 0);
 }
 
-void expect_one_long_tensor(Fill fill) {
+void expect_one_long_tensor(Fill fill, double tail_end, int64_t blocks = kBlocks) {
   const NoiseKey key{kSeed, 0, NoiseDomain::kTraining, 0};
   SCOPED_TRACE(text_of(key));
   std::vector<float> block(kNoiseBlock);
   Summary all;
   double mean_squares = 0;
   double energy_squares = 0;
-  for (int64_t b = 0; b < kBlocks; ++b) {
+  for (int64_t b = 0; b < blocks; ++b) {
     fill_block(fill, key, b, block);
     all.add(block.data(), kNoiseBlock);
     double sum = 0;
@@ -145,15 +161,19 @@ void expect_one_long_tensor(Fill fill) {
     mean_squares += sum * sum / kNoiseBlock;
     energy_squares += (squares - kNoiseBlock) * (squares - kNoiseBlock) / (2.0 * kNoiseBlock);
   }
-  expect_standard_normal(all);
+  expect_standard_normal(all, tail_end);
   // Blocks scatter as they should: block means (variance 1) and energies (variance 1) over 24415
   // blocks.
-  EXPECT_NEAR(mean_squares / kBlocks, 1, bound(2, kBlocks));                         // 0.045
-  EXPECT_NEAR(energy_squares / kBlocks, 1, bound(2 + 12.0 / kNoiseBlock, kBlocks));  // 0.045
+  const auto n = static_cast<double>(blocks);
+  EXPECT_NEAR(mean_squares / n, 1, bound(2, n));                         // 0.045
+  EXPECT_NEAR(energy_squares / n, 1, bound(2 + 12.0 / kNoiseBlock, n));  // 0.045
 }
 
-TEST(NoiseStatistics, OneLongTensor) { expect_one_long_tensor(fill_normal); }
-TEST(CudaNoiseStatistics, OneLongTensor) { expect_one_long_tensor(fill_normal_cuda); }
+TEST(NoiseStatistics, OneLongTensor) { expect_one_long_tensor(fill_normal, kTailEnd); }
+TEST(FirstNoiseStatistics, OneLongTensor) {
+  expect_one_long_tensor(fill_normal_first, kLongTailEnd, kFirstStreamBlocks);
+}
+TEST(CudaNoiseStatistics, OneLongTensor) { expect_one_long_tensor(fill_normal_cuda, kLongTailEnd); }
 
 // As an optimizer draws it: many small parameters, many steps, so that few numbers come from one
 // key.
@@ -168,7 +188,7 @@ TEST(NoiseStatistics, ManySmallTensorsAndSteps) {
     }
   }
   SCOPED_TRACE("seed " + std::to_string(kSeed + 1));
-  expect_standard_normal(all);
+  expect_standard_normal(all, kTailEnd);
 }
 
 // --- correlation
@@ -209,15 +229,16 @@ class Correlation {
   int64_t count_ = 0;
 };
 
-// Lags within a tensor (of stream 1): neighbours, the other half of a Box-Muller pair (16), the
-// same lane (32), two pairs on (64).
-void expect_no_lags(Fill fill) {
+// Lags within a tensor (of streams 3 and 1): neighbours, which in stream 3 may be the halves of one
+// random number of 64 bits, the other half of a Box-Muller pair (16), the same lane (32), two pairs
+// on (64).
+void expect_no_lags(Fill fill, int64_t blocks = kBlocks) {
   const NoiseKey key{kSeed + 2, 3, NoiseDomain::kTraining, 1};
   SCOPED_TRACE(text_of(key));
   constexpr std::array<int64_t, 9> kLags = {1, 2, 3, 15, 16, 17, 31, 32, 64};
   std::array<Correlation, kLags.size()> correlations;
   std::vector<float> values(2 * kNoiseBlock);
-  for (int64_t b = 0; b < kBlocks; ++b) {
+  for (int64_t b = 0; b < blocks; ++b) {
     fill_block(fill, key, b, values);
     for (size_t i = 0; i < kLags.size(); ++i) {
       correlations[i].add(values.data(), values.data() + kLags[i], kNoiseBlock);
@@ -230,17 +251,21 @@ void expect_no_lags(Fill fill) {
 }
 
 TEST(NoiseStatistics, NeighbouringElements) { expect_no_lags(fill_normal); }
+TEST(FirstNoiseStatistics, NeighbouringElements) {
+  expect_no_lags(fill_normal_first, kFirstStreamBlocks);
+}
 TEST(CudaNoiseStatistics, NeighbouringElements) { expect_no_lags(fill_normal_cuda); }
 
 // Two keys that differ in one thing, over 1e8 elements.
 void expect_uncorrelated(const NoiseKey& a, const NoiseKey& b, int64_t block_distance = 0,
-                         Fill fill_a = fill_normal, Fill fill_b = fill_normal) {
+                         Fill fill_a = fill_normal, Fill fill_b = fill_normal,
+                         int64_t blocks = kBlocks) {
   SCOPED_TRACE(text_of(a) + " against " + text_of(b) +
                ", blocks apart: " + std::to_string(block_distance));
   Correlation correlation;
   std::vector<float> x(kNoiseBlock);
   std::vector<float> y(kNoiseBlock);
-  for (int64_t block = 0; block < kBlocks; ++block) {
+  for (int64_t block = 0; block < blocks; ++block) {
     fill_block(fill_a, a, block, x);
     fill_block(fill_b, b, block + block_distance, y);
     correlation.add(x.data(), y.data(), kNoiseBlock);
@@ -266,6 +291,17 @@ TEST(CudaNoiseStatistics, NeighbouringDraws) {
 }
 TEST(CudaNoiseStatistics, TheStreamOfProcessors) {
   expect_uncorrelated(kBase, kBase, 0, fill_normal, fill_normal_cuda);
+}
+
+TEST(FirstNoiseStatistics, NeighbouringDraws) {
+  auto next = kBase;
+  next.draw += 1;
+  expect_uncorrelated(kBase, next, 0, fill_normal_first, fill_normal_first, kFirstStreamBlocks);
+}
+TEST(FirstNoiseStatistics, TheOtherStreams) {
+  for (const Fill other : {Fill{fill_normal}, Fill{fill_normal_cuda}}) {
+    expect_uncorrelated(kBase, kBase, 0, fill_normal_first, other, kFirstStreamBlocks);
+  }
 }
 
 TEST(NoiseStatistics, NeighbouringParameters) {

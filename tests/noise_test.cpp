@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Noise as tensors: which element gets which normal. The stream itself: noise_statistics_test.cpp.
+// Noise as tensors: which element gets which normal. The streams themselves:
+// noise_statistics_test.cpp.
 #include <ATen/Parallel.h>
 
 #include <ivon/dispatch/normals.hpp>
@@ -44,6 +45,16 @@ TEST(NoiseTensors, Float64IsFloat32Widened) {
   EXPECT_TRUE(same_bits(wide, standard_normal(parameter, kKey, at::kFloat).to(at::kDouble)));
 }
 
+TEST(NoiseTensors, TheStreamOfTheKey) {
+  NoiseKey first = kKey;
+  first.stream = static_cast<uint16_t>(ivon::detail::kFirstNoiseStreamId);
+  std::vector<float> expected(5000);
+  ivon::detail::fill_normal(first, 0, expected.data(), 5000);
+  const auto normals = standard_normal(torch::empty({5000}), first, at::kFloat);
+  EXPECT_TRUE(same_bits(normals, torch::tensor(expected)));
+  EXPECT_FALSE(same_bits(normals, standard_normal(torch::empty({5000}), kKey, at::kFloat)));
+}
+
 TEST(NoiseTensors, ThreadsDoNotMatter) {
   const int before = at::get_num_threads();
   at::set_num_threads(1);
@@ -63,6 +74,17 @@ TEST(NoiseTensors, StreamsCountApart) {
   EXPECT_EQ(key.draw, 1u);
   EXPECT_EQ(key.seed, 5u);
   EXPECT_EQ(key.domain, NoiseDomain::kTraining);
+}
+
+TEST(NoiseTensors, ANewStreamIsStream3AndAGivenOneStays) {
+  EXPECT_EQ(NoiseStream{}.training_sample().stream, 3);
+  NoiseStream first{5, 8, 9, ivon::detail::kFirstNoiseStreamId};
+  EXPECT_EQ(first.training_sample().stream, 1);
+  EXPECT_EQ(first.next(NoiseDomain::kTraining).stream, 1);
+  EXPECT_EQ(first.next(NoiseDomain::kPrediction).stream, 1);
+  const NoiseStream elsewhere = first.at({6, {20, 30}});  // where a device says that it is
+  EXPECT_EQ(elsewhere.stream, 1);
+  EXPECT_EQ(elsewhere.training_draws, 20U);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // clear message, before anything has changed.
 #include <cstdio>
 #include <fstream>
+#include <ivon/kernels/normal.hpp>
 #include <ivon/optimizer.hpp>
 
 #include "pch.hpp"
@@ -144,6 +145,105 @@ TEST(Serialization, ThroughTheBaseAndAFile) {
                         source.optimizer.param_state(source.a).hess()));
 }
 
+// --- archives of noise stream 1 -----------------------------------------------------------------
+
+// A run that golden/archives/version_1.cpp saved after three steps. Archives of that time say noise
+// stream 1.
+struct SerializedFirstStream {
+  torch::Tensor a = torch::zeros({3, 2}).requires_grad_();
+  torch::Tensor b = torch::zeros({4}, torch::kBFloat16).requires_grad_();
+  torch::Tensor c = torch::zeros({2}, torch::kDouble).requires_grad_();
+  IVON<> optimizer;
+
+  SerializedFirstStream() : optimizer(groups(), IVONOptions(1).ess(1)) {
+    torch::load(optimizer, IVON_TEST_GOLDEN_DIR "/archives/version_1.pt");
+  }
+  // A resumed run: the weights come from the model, and the rest from the archive.
+  explicit SerializedFirstStream(const SerializedFirstStream& run)
+      : a(run.a.detach().clone().requires_grad_()),
+        b(run.b.detach().clone().requires_grad_()),
+        c(run.c.detach().clone().requires_grad_()),
+        optimizer(groups(), IVONOptions(1).ess(1)) {
+    load(optimizer, saved(run.optimizer));
+  }
+  std::vector<OptimizerParamGroup> groups() {
+    std::vector<OptimizerParamGroup> list;
+    list.emplace_back(std::vector<torch::Tensor>{a, b});
+    list.emplace_back(std::vector<torch::Tensor>{c});
+    return list;
+  }
+  void step() {
+    optimizer.zero_grad();
+    {
+      const auto sample = optimizer.sampled_params();
+      ((a * a).sum() + b.to(torch::kFloat).pow(2).sum() + c.pow(2).sum()).backward();
+    }
+    optimizer.step();
+  }
+};
+
+int64_t number_in(const std::string& bytes, const char* entry) {
+  std::stringstream stream(bytes);
+  torch::serialize::InputArchive archive, root;
+  archive.load_from(stream);
+  archive.read(ivon::detail::kArchiveKey, root);
+  c10::IValue value;
+  root.read(entry, value);
+  return value.toInt();
+}
+
+// The next sample of parameter a after the run was saved as `bytes`, by the formula.
+at::Tensor sample_in_stream(const SerializedFirstStream& run, const std::string& bytes,
+                            int64_t stream) {
+  const ivon::detail::NoiseKey key{static_cast<uint64_t>(number_in(bytes, "seed")),
+                                   static_cast<uint64_t>(number_in(bytes, "training_draws")),
+                                   ivon::detail::NoiseDomain::kTraining, 0, stream};
+  std::vector<float> normals(6);
+  ivon::detail::fill_normal(key, 0, normals.data(), 6);
+  const auto& options = static_cast<const IVONOptions&>(run.optimizer.param_groups()[0].options());
+  const at::Tensor precision =
+      options.ess() * (run.optimizer.param_state(run.a).hess() + options.weight_decay());
+  return run.optimizer.mean(run.a) + torch::tensor(normals).view({3, 2}) / precision.sqrt();
+}
+
+TEST(SerializationOfTheFirstStream, GoesOnWithIt) {
+  SerializedFirstStream run;
+  for (int i = 0; i < 2; ++i) {
+    const std::string before = saved(run.optimizer);
+    EXPECT_EQ(number_in(before, "noise_stream"), 1);
+    const auto of_first = sample_in_stream(run, before, 1);
+    const auto of_third = sample_in_stream(run, before, 3);
+    {
+      const auto sample = run.optimizer.sampled_params();
+      EXPECT_TRUE(torch::allclose(run.a.detach(), of_first, 1e-5, 1e-6)) << i;
+      EXPECT_FALSE(torch::allclose(run.a.detach(), of_third, 1e-3, 1e-3)) << i;
+    }
+    run.step();
+  }
+}
+
+TEST(SerializationOfTheFirstStream, AResumedRunIsTheUninterruptedOne) {
+  SerializedFirstStream run;
+  for (int i = 0; i < 3; ++i) {
+    SerializedFirstStream resumed(run);
+    resumed.step();
+    run.step();
+    EXPECT_TRUE(same_bits(resumed.a, run.a)) << i;
+    EXPECT_TRUE(same_bits(resumed.b, run.b)) << i;
+    EXPECT_TRUE(same_bits(resumed.c, run.c)) << i;
+    EXPECT_TRUE(same_bits(resumed.optimizer.param_state(resumed.a).hess(),
+                          run.optimizer.param_state(run.a).hess()))
+        << i;
+  }
+}
+
+TEST(SerializationOfTheFirstStream, ManualSeedBeginsStream3) {
+  SerializedFirstStream run;
+  run.optimizer.manual_seed(4);
+  EXPECT_EQ(number_in(saved(run.optimizer), "noise_stream"), 3);
+  EXPECT_EQ(number_in(saved(Fixture().optimizer), "noise_stream"), 3);
+}
+
 // --- refusals -----------------------------------------------------------------------------------
 
 void expect_refused(const std::string& bytes, const std::string& message) {
@@ -235,7 +335,7 @@ TEST(SerializationErrors, AnotherNoiseStream) {
         root.write("format_version", c10::IValue(int64_t{1}));
         root.write("noise_stream", c10::IValue(int64_t{7}));
       }),
-      "ivon: the archive was written with noise stream 7, this library draws stream 1; a "
+      "ivon: the archive was written with noise stream 7, this library draws stream 3; a "
       "resumed run could not be the uninterrupted one, use the version that wrote it");
 }
 

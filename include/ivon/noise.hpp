@@ -11,27 +11,28 @@ IVON_NAMESPACE_BEGIN
 namespace detail {
 
 /// What determines all random numbers of an optimizer: its seed, and how many samples it has drawn
-/// so far from each of its two streams.
+/// so far for each of the two domains.
 struct NoiseStream {
   uint64_t seed = 0;
   uint64_t training_draws = 0;
   uint64_t prediction_draws = 0;
+  int64_t stream = kNoiseStreamId;  // on CPUs
 
   /// Returns the noise key of the next sample and counts the sample. `parameter` is 0; the caller
   /// sets it.
   NoiseKey next(NoiseDomain domain) {
-    const NoiseKey key{seed, drawn(domain), domain, 0};
+    const NoiseKey key{seed, drawn(domain), domain, 0, stream};
     ++(domain == NoiseDomain::kTraining ? training_draws : prediction_draws);
     return key;
   }
   /// Returns the noise key of the next training sample without counting the sample. With
   /// sample_on_step a sample is counted when step() uses its gradients.
   NoiseKey training_sample() const {
-    return NoiseKey{seed, training_draws, NoiseDomain::kTraining, 0};
+    return NoiseKey{seed, training_draws, NoiseDomain::kTraining, 0, stream};
   }
-  /// Converts a position from the form that the CUDA kernels use.
-  static NoiseStream at(const cuda::Position& position) {
-    return {position.seed, position.draws[0], position.draws[1]};
+  /// The same stream at a position in the form that the CUDA kernels use.
+  NoiseStream at(const cuda::Position& position) const {
+    return {position.seed, position.draws[0], position.draws[1], stream};
   }
   cuda::Position position() const { return {seed, {training_draws, prediction_draws}}; }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A second implementation of the noise stream: writes noise.json beside this file.
+"""A second implementation of the noise streams: writes noise.json beside this file.
 
 Follows docs/noise.md, in numpy and without the C++ code, so that code and specification check each other.
 It first checks itself against the published Philox vectors and against every table under "Test vectors"
@@ -18,10 +18,13 @@ import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 SPECIFICATION = HERE.parent.parent / "docs" / "noise.md"
-STREAM_ID = 1
+STREAM_ID = 3
+FIRST_STREAM_ID = 1
+CUDA_STREAM_ID = 2
 BLOCK = 4096
 LANES = 16
 MASK = 0xFFFFFFFF
+MASK_64 = 2**64 - 1
 
 
 def philox4x32_10(counter, key):
@@ -33,18 +36,43 @@ def philox4x32_10(counter, key):
     return c
 
 
-def lane_state(seed, domain, draw, parameter, block, lane):
-    assert parameter < 1 << 24 and domain < 1 << 4 and block < 1 << 32
-    state = philox4x32_10((block, parameter | lane << 24 | domain << 28, draw & MASK, draw >> 32),
-                          (seed & MASK, seed >> 32))
-    return state if any(state) else [1, 0, 0, 0]
+def block_words(seed, domain, draw, parameter, block, tag):
+    """What a block's generators start from: four words for each of sixteen counters, [16][4]."""
+    assert parameter < 1 << 24 and domain < 1 << 2 and block < 1 << 32
+    return [philox4x32_10((block, parameter | l << 24 | (domain + tag) << 28, draw & MASK, draw >> 32),
+                          (seed & MASK, seed >> 32)) for l in range(LANES)]
 
 
-def rotl(x, count):
-    return (x << count | x >> 32 - count) & MASK
+def lane_states(*name):
+    """Stream 3: (s0, s1) of the eight generators, of 64 bits each."""
+    words = [(c[0], c[1]) if c[0] or c[1] else (1, 0) for c in block_words(*name, tag=4)]
+    return [(even[0] | odd[0] << 32, even[1] | odd[1] << 32) for even, odd in zip(words[0::2], words[1::2])]
+
+
+def first_lane_states(*name):
+    """Stream 1: (s0, s1, s2, s3) of the sixteen generators."""
+    return [tuple(c) if any(c) else (1, 0, 0, 0) for c in block_words(*name, tag=0)]
+
+
+def rotl(x, count, width=32):
+    return (x << count | x >> width - count) & (1 << width) - 1
+
+
+def xoroshiro_words(state, count):
+    """xoroshiro128+: `count` results, each as its lower and its upper half, [count][2]."""
+    s0, s1 = state
+    words = []
+    for _ in range(count):
+        result = s0 + s1 & MASK_64
+        words.append((result & MASK, result >> 32))
+        s1 ^= s0
+        s0 = rotl(s0, 24, 64) ^ s1 ^ (s1 << 16 & MASK_64)
+        s1 = rotl(s1, 37, 64)
+    return words
 
 
 def xoshiro_words(state, count):
+    """xoshiro128++: `count` words."""
     s0, s1, s2, s3 = state
     words = []
     for _ in range(count):
@@ -87,9 +115,23 @@ LOG = ["0x1.65f14cp-4", "-0x1.2505c6p-3", "0x1.317ca6p-3", "-0x1.535c28p-3", "0x
        "0x1.5556f0p-2", "-0x1.fffffap-2", "0x1p+0"]
 SINE = ["0x1.3911f8p-4", "-0x1.31fbf0p-1", "0x1.466504p+1", "-0x1.4abba2p+2", "0x1.921fb4p+1"]
 COSINE = ["0x1.c02a34p-3", "-0x1.54dca0p+0", "0x1.03bc26p+2", "-0x1.3bd39cp+2", "0x1.fffffep-1"]
+SHORT_LOG = ["0x1.2d89fep-5", "-0x1.91d4f6p-2", "0x1.cc4808p+0", "-0x1.28ee30p+2", "0x1.dfe93ap+2", "-0x1.c923bap+2",
+             "0x1.6bb1d6p+1"]
+SHORT_SINE = ["-0x1.1c01acp-1", "0x1.455dbcp+1", "-0x1.4ab27ep+2", "0x1.921f5cp+1"]
+SHORT_COSINE = ["-0x1.38dec4p+0", "0x1.02a48ep+2", "-0x1.3bc5aap+2", "0x1.ffff20p-1"]
+
+
+def short_radius(a):
+    """Stream 3."""
+    a = np.asarray(a, dtype=np.uint32)
+    x = np.abs(f32((a | np.uint32(1)).view(np.int32)))
+    n = x.view(np.uint32) - np.uint32(0x4F000000)
+    v = (n & np.uint32(0x7FFFFF) | np.uint32(0x3F800000)).view(np.float32)
+    return np.sqrt(fma(f32(n.view(np.int32)), f32(float.fromhex("-0x1.62e430p-23")), horner(SHORT_LOG, v)))
 
 
 def radius(a):
+    """Streams 1 and 2."""
     a = np.asarray(a, dtype=np.uint32)
     x = fma(f32(a >> 16), f32(65536), f32(a & 0xFFFF) + np.float32(0.5))
     n = x.view(np.uint32) - np.uint32(0x3F3504F3)
@@ -99,29 +141,48 @@ def radius(a):
     return np.sqrt(t + t)
 
 
-def direction(b):
+def direction(b, cosine=COSINE, sine=SINE):
     b = np.asarray(b, dtype=np.uint32)
     y = f32(b.view(np.int32)) * np.float32(2.0**-32)
     z = y * y
-    cosine = (horner(COSINE, z).view(np.uint32) ^ (b << np.uint32(31))).view(np.float32)
-    return cosine, y * horner(SINE, z)
+    mirrored = (horner(cosine, z).view(np.uint32) ^ (b << np.uint32(31))).view(np.float32)
+    return mirrored, y * horner(sine, z)
 
 
-def block_of_normals(seed, domain, draw, parameter, block):
-    lanes = [xoshiro_words(lane_state(seed, domain, draw, parameter, block, l), BLOCK // LANES) for l in range(LANES)]
-    words = np.array(lanes, dtype=np.uint32).T  # [256, 16]: a and b of a step alternate
+def short_direction(b):
+    """Stream 3."""
+    return direction(b, SHORT_COSINE, SHORT_SINE)
+
+
+def normals_of_words(words, radius, direction):
+    """words: [256, 16], in which the words a and b of a step alternate. Returns the 4096 normals of a block."""
+    words = np.array(words, dtype=np.uint32)
+    assert words.shape == (BLOCK // LANES, LANES)
     r = radius(words[0::2].copy())
     cosine, sine = direction(words[1::2].copy())
     assert r.dtype == cosine.dtype == sine.dtype == np.float32
     return np.stack([r * cosine, r * sine], axis=1).reshape(-1)  # [128, 2, 16]
 
 
+def block_of_normals(*name):
+    """Stream 3."""
+    lanes = [xoroshiro_words(state, BLOCK // LANES) for state in lane_states(*name)]  # [8, 256, 2]
+    steps = np.array(lanes, dtype=np.uint32).transpose(1, 0, 2).reshape(-1, LANES)
+    return normals_of_words(steps, short_radius, short_direction)
+
+
+def first_block_of_normals(*name):
+    """Stream 1."""
+    lanes = [xoshiro_words(state, BLOCK // LANES) for state in first_lane_states(*name)]
+    return normals_of_words(np.array(lanes, dtype=np.uint32).T, radius, direction)
+
+
 def quads_of_normals(seed, domain, draw, parameter, first_element, count):
     """Stream 2, of CUDA devices."""
     normals = []
     for quad in range(first_element // 4, (first_element + count + 3) // 4):
-        words = np.array(philox4x32_10((quad & MASK, parameter | quad >> 32 << 24 | (domain | 8) << 28, draw & MASK, draw >> 32),
-                                       (seed & MASK, seed >> 32)), dtype=np.uint32)
+        counter = (quad & MASK, parameter | quad >> 32 << 24 | (domain | 8) << 28, draw & MASK, draw >> 32)
+        words = np.array(philox4x32_10(counter, (seed & MASK, seed >> 32)), dtype=np.uint32)
         r = radius(words[0::2].copy())
         cosine, sine = direction(words[1::2].copy())
         normals.append(np.stack([r * cosine, r * sine], axis=1).reshape(-1))
@@ -146,7 +207,7 @@ def check_published_vectors():
 
 
 def tables():
-    """The rows of every table under "Test vectors" in the specification: [[cells of a row]] per table."""
+    """The tables under "Test vectors" in the specification: (cells of the head, cells of each row) per table."""
     text = SPECIFICATION.read_text().split("## Test vectors", 1)[1]
     out, table = [], []
     for line in text.splitlines() + [""]:
@@ -160,7 +221,6 @@ def tables():
 
 def check_specification():
     """Every number under "Test vectors" is what this script computes; returns the number of values checked."""
-    keys, elements, radii, directions = tables()
     checked = 0
 
     def same(actual, expected, what):
@@ -168,50 +228,60 @@ def check_specification():
         assert actual == expected, f"docs/noise.md, {what}: {expected}, computed {actual}"
         checked += 1
 
-    blocks = []
-    for row in keys[1]:
-        seed, domain, draw = (int(cell, 16) for cell in row[:3])
-        parameter, block = (int(cell.split()[0]) for cell in row[3:5])
-        for lane, cell in ((0, row[5]), (15, row[6])):
-            state = lane_state(seed, domain, draw, parameter, block, lane)
-            same(" ".join(f"{w:08x}" for w in state), cell, f"lane {lane}")
-        blocks.append(bits(block_of_normals(seed, domain, draw, parameter, block)))
-    for row, block in zip(elements[1], blocks):
-        for head, cell in zip(elements[0][1:], row[1:]):
-            same(block[int(head.strip("[]"))], cell, f"vector {row[0]} {head}")
-    for word, cell in radii[1]:
-        same(bits(radius([int(word, 16)]))[0], cell.split()[0], f"radius of {word}")
-    for word, cosine, sine in directions[1]:
-        c, s = direction([int(word, 16)])
-        same((bits(c)[0], bits(s)[0]), (cosine, sine), f"direction of {word}")
+    def check_stream(stream, given, states, digits, normals, radius, direction):
+        keys, elements, radii, directions = given
+        blocks = []
+        for row in keys[1]:
+            seed, domain, draw = (int(cell, 16) for cell in row[:3])
+            name = (seed, domain, draw, *(int(cell.split()[0]) for cell in row[3:5]))
+            for head, cell in zip(keys[0][5:], row[5:]):
+                state = states(*name)[int(head.removeprefix("lane "))]
+                same(" ".join(f"{w:0{digits}x}" for w in state), cell, f"stream {stream}, {head}")
+            blocks.append(bits(normals(*name)))
+        for row, block in zip(elements[1], blocks, strict=True):
+            for head, cell in zip(elements[0][1:], row[1:], strict=True):
+                same(block[int(head.strip("[]"))], cell, f"stream {stream}, vector {row[0]} {head}")
+        for word, cell in radii[1]:
+            same(bits(radius([int(word, 16)]))[0], cell.split()[0], f"stream {stream}, radius of {word}")
+        for word, cosine, sine in directions[1]:
+            c, s = direction([int(word, 16)])
+            same((bits(c)[0], bits(s)[0]), (cosine, sine), f"stream {stream}, direction of {word}")
+
+    found = tables()
+    assert len(found) == 8, f"docs/noise.md has {len(found)} tables of test vectors"
+    check_stream(STREAM_ID, found[:4], lane_states, 16, block_of_normals, short_radius, short_direction)
+    check_stream(FIRST_STREAM_ID, found[4:], first_lane_states, 8, first_block_of_normals, radius, direction)
     return checked
 
 
+# Seed, domain, draw, parameter, first element, number of elements.
+CASES = [
+    (0, 0, 0, 0, 0, BLOCK),  # a whole block
+    (0, 1, 0, 0, 0, 64),
+    (1, 0, 0, 0, 0, 64),
+    (2**32, 0, 0, 0, 0, 64),
+    (2**64 - 1, 0, 0, 0, 0, 64),
+    (0, 0, 1, 0, 0, 64),
+    (0, 0, 2**32, 0, 0, 64),
+    (0, 0, 2**64 - 1, 0, 0, 64),
+    (0, 0, 0, 1, 0, 64),
+    (0, 0, 0, 2**24 - 1, 0, 64),
+    (0, 0, 0, 0, BLOCK * (2**32 - 1), 64),
+    (20240227, 0, 12345, 17, 3 * BLOCK - 100, 200),  # across two blocks
+    (0x0123456789ABCDEF, 1, 0x100000002, 12345, 7 * BLOCK + 1, 333),
+]
+
+
+def case(normals, seed, domain, draw, parameter, first_element, count):
+    first, last = first_element // BLOCK, (first_element + count - 1) // BLOCK
+    values = np.concatenate([normals(seed, domain, draw, parameter, b) for b in range(first, last + 1)])
+    skip = first_element - first * BLOCK
+    # 64-bit fields as text: JSON readers may hold numbers as doubles.
+    return dict(seed=str(seed), domain=domain, draw=str(draw), parameter=parameter, first_element=first_element,
+                bits=bits(values[skip:skip + count]))
+
+
 def record():
-    cases = []
-
-    def case(seed, domain, draw, parameter, first_element, count):
-        first, last = first_element // BLOCK, (first_element + count - 1) // BLOCK
-        values = np.concatenate([block_of_normals(seed, domain, draw, parameter, b) for b in range(first, last + 1)])
-        skip = first_element - first * BLOCK
-        # 64-bit fields as text: JSON readers may hold numbers as doubles.
-        cases.append(dict(seed=str(seed), domain=domain, draw=str(draw), parameter=parameter,
-                          first_element=first_element, bits=bits(values[skip:skip + count])))
-
-    case(0, 0, 0, 0, 0, BLOCK)  # a whole block
-    case(0, 1, 0, 0, 0, 64)
-    case(1, 0, 0, 0, 0, 64)
-    case(2**32, 0, 0, 0, 0, 64)
-    case(2**64 - 1, 0, 0, 0, 0, 64)
-    case(0, 0, 1, 0, 0, 64)
-    case(0, 0, 2**32, 0, 0, 64)
-    case(0, 0, 2**64 - 1, 0, 0, 64)
-    case(0, 0, 0, 1, 0, 64)
-    case(0, 0, 0, 2**24 - 1, 0, 64)
-    case(0, 0, 0, 0, BLOCK * (2**32 - 1), 64)
-    case(20240227, 0, 12345, 17, 3 * BLOCK - 100, 200)  # across two blocks
-    case(0x0123456789ABCDEF, 1, 0x100000002, 12345, 7 * BLOCK + 1, 333)
-
     cuda_cases = []
 
     def cuda_case(seed, domain, draw, parameter, first_element, count):
@@ -232,12 +302,20 @@ def record():
                   0xFFFFFFFF, 0xB504F333, 0xB504F334, 0x5A827999, 0x5A82799A, 0xFFFF, 0x10000], dtype=np.uint32),
         (np.uint32(1) << np.arange(32, dtype=np.uint32)),
         random.randint(0, 1 << 32, 500, dtype=np.uint64).astype(np.uint32),
+        # Where the radius of stream 3 rounds to the next power of two.
+        np.array([0x7FFFFFBF, 0x7FFFFFC1, 0x80000041, 0x8000003F, 0x3FFFFFDF, 0x3FFFFFE1, 0x40000001, 0xC0000001,
+                  0x1FFFFFF], dtype=np.uint32),
     ])
     cosine, sine = direction(words)
-    return dict(stream_id=STREAM_ID, generator="tests/golden/noise.py",
+    short_cosine, short_sine = short_direction(words)
+    return dict(stream_id=STREAM_ID, first_stream_id=FIRST_STREAM_ID, cuda_stream_id=CUDA_STREAM_ID,
+                generator="tests/golden/noise.py",
                 versions=dict(numpy=np.__version__, python=".".join(map(str, sys.version_info[:3]))),
                 words=[f"{w:08x}" for w in words.tolist()], radius=bits(radius(words)), cosine=bits(cosine),
-                sine=bits(sine), cuda_cases=cuda_cases, cases=cases)
+                sine=bits(sine), short_radius=bits(short_radius(words)), short_cosine=bits(short_cosine),
+                short_sine=bits(short_sine), cuda_cases=cuda_cases,
+                first_cases=[case(first_block_of_normals, *name) for name in CASES],
+                cases=[case(block_of_normals, *name) for name in CASES])
 
 
 def main():
@@ -254,10 +332,15 @@ def main():
             sys.exit(f"{path.name} differs from what this script computes")
         print(f"{path.name}: as committed")
     else:
-        lines = [f"{json.dumps(k)}:{json.dumps(v, separators=(',', ':'))}" for k, v in recorded.items() if k != "cases"]
-        lines.append('"cases":[\n' + ",\n".join(json.dumps(c, separators=(",", ":")) for c in recorded["cases"]) + "]")
+        lines = []
+        for key, value in recorded.items():
+            if key.endswith("cases"):
+                lines.append(f'"{key}":[\n' + ",\n".join(json.dumps(c, separators=(",", ":")) for c in value) + "]")
+            else:
+                lines.append(f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}")
         path.write_text("{" + ",\n".join(lines) + "}\n")
-        print(f"{path.name}: {len(recorded['cases'])} cases, {path.stat().st_size} bytes")
+        cases = sum(len(value) for key, value in recorded.items() if key.endswith("cases"))
+        print(f"{path.name}: {cases} cases, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

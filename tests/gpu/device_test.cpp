@@ -84,7 +84,7 @@ TEST(Device, BackendIsTheOneAskedFor) {
 }
 
 TEST(Device, NoiseHasTheSpecifiedBits) {
-  if (!device().is_cuda() && !fused()) GTEST_SKIP() << "stream 1 is tested elsewhere";
+  if (!device().is_cuda() && !fused()) GTEST_SKIP() << "the streams of CPUs are tested elsewhere";
   for (const int64_t count : {1, 5, 4096, 1'000'003}) {
     const ivon::detail::NoiseKey key{7, 3, ivon::detail::NoiseDomain::kPrediction, 2};
     const at::Tensor like = at::empty({count}, at::TensorOptions().device(device()));

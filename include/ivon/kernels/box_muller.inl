@@ -20,24 +20,28 @@ IVON_ALWAYS_INLINE void philox4x32_10(Words (&counter)[4], uint32_t key0, uint32
 }
 
 /// Returns sqrt(-2 ln u), which is 0 to 6.77, where u = (word + 1/2) / 2^32 is rounded to binary32.
-/// The polynomial is within 3.1e-8 relative of log1p(f) for 1/sqrt(2) <= 1 + f < sqrt(2).
+/// The polynomial is within 3.1e-8 relative of -2 log(1 - f) for 1/sqrt(2) <= 1 - f < sqrt(2). It
+/// has the bits that docs/noise.md prescribes: all of its values are those of the page times -1
+/// or 2.
 IVON_ALWAYS_INLINE Floats box_muller_radius(Words word) {
   const Floats high = float_of_int(shift_right<16>(word));
   const Floats low = float_of_int(word & set(0xFFFFu)) + set(0.5f);
-  const Words scaled = as_words(fma(high, set(65536.0f), low)) - set(0x3F3504F3u);  // 1/sqrt(2)
-  const Floats exponent = float_of_int(set(32u) - shift_right_signed<23>(scaled));
-  const Floats f = as_floats((scaled & set(0x007FFFFFu)) + set(0x3F3504F3u)) - set(1.0f);
-  Floats q = set(0x1.65f14cp-4f);
-  q = fma(q, f, set(-0x1.2505c6p-3f));
-  q = fma(q, f, set(0x1.317ca6p-3f));
-  q = fma(q, f, set(-0x1.535c28p-3f));
-  q = fma(q, f, set(0x1.98d3a0p-3f));
-  q = fma(q, f, set(-0x1.0004a8p-2f));
-  q = fma(q, f, set(0x1.5556f0p-2f));
-  q = fma(q, f, set(-0x1.fffffap-2f));
-  q = fma(q, f, set(1.0f));
-  const Floats minus_log = fms(exponent, set(0x1.62e430p-1f), f * q);  // ln 2
-  return sqrt(minus_log + minus_log);
+  constexpr uint32_t kSqrtHalf = 0x3F3504F3u;  // the bits of 1/sqrt(2)
+  constexpr uint32_t kTwoTo32 = 32u << 23;     // what 2^32 adds to the bits of a number
+  const Words scaled = as_words(fma(high, set(65536.0f), low)) - set(kSqrtHalf + kTwoTo32);
+  const Floats exponent = float_of_int(shift_right_signed<23>(scaled));  // of u: 0 to -32
+  // u = 2^exponent (1 - f), and f q is -2 log(1 - f).
+  const Floats f = set(1.0f) - as_floats((scaled & set(0x007FFFFFu)) + set(kSqrtHalf));
+  Floats q = set(0x1.65f14cp-3f);
+  q = fma(q, f, set(0x1.2505c6p-2f));
+  q = fma(q, f, set(0x1.317ca6p-2f));
+  q = fma(q, f, set(0x1.535c28p-2f));
+  q = fma(q, f, set(0x1.98d3a0p-2f));
+  q = fma(q, f, set(0x1.0004a8p-1f));
+  q = fma(q, f, set(0x1.5556f0p-1f));
+  q = fma(q, f, set(0x1.fffffap-1f));
+  q = fma(q, f, set(2.0f));
+  return sqrt(fnma(exponent, set(0x1.62e430p+0f), f * q));  // 2 ln 2
 }
 
 /// Returns cosine and sine of the angle pi y, where y = int32(word) / 2^32. If bit 0 of the word is

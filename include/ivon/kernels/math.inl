@@ -30,16 +30,21 @@ IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale)
   return normal / sqrt((max(h, scale.floor) + scale.delta) * scale.ess);
 }
 
-/// UpdateCoefficients in the pack's precision.
+/// UpdateCoefficients in the pack's precision. The two flags leave out operations that would change
+/// nothing; a branch on them costs less, because it always goes the same way.
 template <class Pack>
 struct PackedCoefficients {
   Scale<Pack> scale;
+  bool unlimited;      // both clips are infinite, and the mean does not decay
+  bool small_changes;  // with damping: hess_clip alone keeps the change of h^2 within its bounds
 #define IVON_COEFFICIENT(name, value) Pack name;
 #include <ivon/kernels/coefficient_list.inl>
 #undef IVON_COEFFICIENT
 
   IVON_ALWAYS_INLINE explicit PackedCoefficients(const UpdateCoefficients& c)
-      : scale(c.scale)
+      : scale(c.scale),
+        unlimited(c.hess_clip > 1.7e308 && c.clip_radius > 1.7e308 && c.kept_mean == 1),
+        small_changes(c.one_minus_beta2 * c.hess_clip <= 0.5 * c.kept_square)
 #define IVON_COEFFICIENT(name, value) , name(all<Pack>(c.name))
 #include <ivon/kernels/coefficient_list.inl>
 #undef IVON_COEFFICIENT
@@ -65,7 +70,9 @@ IVON_ALWAYS_INLINE Pack update_hess(Pack& h, Pack s, Pack hhat_over_ess,
   const Pack change = fms(hhat_over_ess, c.scale.ess, old_h);
   // h' = beta2 h + (1 - beta2) hhat + (1 - beta2)^2 (h - hhat)^2 / (2 s), computed with
   // u = (1 - beta2) (hhat - h).
-  const Pack u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.one_minus_beta2;
+  Pack limited = change;
+  if (!c.unlimited) limited = min(max(change, s * c.minus_hess_clip), s * c.hess_clip);
+  const Pack u = limited * c.one_minus_beta2;
   h = max(fma(u, fma(u / s, all<Pack>(0.5), all<Pack>(1.0)), old_h), c.scale.floor);
   return change;
 }
@@ -80,17 +87,21 @@ IVON_ALWAYS_INLINE Pack update_damped_hess(Pack& h, Pack hhat_over_ess, Pack gra
   // h'^2 is the mean square of D ghat, plus (1 - beta2) h hhat, which changes it at most by the
   // factors 1/4 and 4.
   const Pack square = fma(gradient * gradient, c.square_weight, old_h * old_h * c.kept_square);
-  const Pack change = old_h * clipped * c.one_minus_beta2;
-  const Pack bounded = min(max(change, square * all<Pack>(-0.75)), square * all<Pack>(3.0));
+  // The FMA with 0 is a product that a compiler cannot contract with the sum below.
+  const Pack change = fma(old_h * clipped, c.one_minus_beta2, all<Pack>(0.0));
+  Pack bounded = change;
+  if (!c.small_changes) {
+    bounded = min(max(change, square * all<Pack>(-0.75)), square * all<Pack>(3.0));
+  }
   h = max(sqrt(square + bounded), c.smallest_hess);
   return hhat;
 }
 
 /// Does steps 2 to 5 of docs/algorithm.md. `average` is the mean of the estimator's statistic over
-/// the samples, and `Estimator` is one of kernels/estimators.inl. Returns the lanes that must keep
-/// their old m, h and g.
+/// the samples, and `Estimator` is one of kernels/estimators.inl. Returns a value that is finite
+/// where hhat is finite. Lanes in which it, m, h or g is not finite must keep their old m, h and g.
 template <class Estimator, bool damped, class Pack>
-IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
+IVON_ALWAYS_INLINE Pack update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
                                const PackedCoefficients<Pack>& c) {
   const Pack s = max(h, c.scale.floor) + c.scale.delta;
   const Pack hhat_over_ess = Estimator::hessian(s, average);
@@ -102,7 +113,11 @@ IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gra
   }
   g = fma(g, c.beta1, gradient * c.one_minus_beta1);
   const Pack direction = fma(g, c.debias, m * c.scale.delta) / (h + c.scale.delta);
-  const Pack clipped = min(max(direction, c.minus_clip_radius), c.clip_radius);
-  m = fnma(clipped, c.step_size, m * c.kept_mean);
-  return not_finite(estimate, h, g, m);
+  if (c.unlimited) {
+    m = fnma(direction, c.step_size, m);
+  } else {
+    const Pack clipped = min(max(direction, c.minus_clip_radius), c.clip_radius);
+    m = fnma(clipped, c.step_size, m * c.kept_mean);
+  }
+  return estimate;
 }

@@ -2,12 +2,13 @@
 // Makes the noise of IVON: 4096 standard normals for each seed, domain, draw, parameter and block.
 // This file does not use LibTorch.
 //
-// Stream 1 is for CPUs: Philox4x32-10 seeds sixteen lanes of xoshiro128++, and Box-Muller turns
-// their words into normals. Stream 2 is for CUDA devices: Philox4x32-10 makes the words of four
+// Stream 3 is for CPUs: Philox4x32-10 seeds eight lanes of xoroshiro128+, and Box-Muller turns
+// their words into normals. Trainings that began with stream 1 go on with it: there the lanes are
+// sixteen of xoshiro128++. Stream 2 is for CUDA devices: Philox4x32-10 makes the words of four
 // elements at a time, and Box-Muller turns them into normals. Every operation is an integer
 // operation or an IEEE-754 binary32 one (FMA, multiply, square root), so the same bits come out of
 // every processor, compiler and vector width. docs/noise.md is the specification with test vectors.
-// Archives store the numbers of both streams.
+// Archives store the number of the CPU's stream and that of the CUDA devices' stream.
 #pragma once
 
 #include <cstdint>

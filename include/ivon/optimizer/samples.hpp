@@ -86,7 +86,7 @@ void IVON<E>::settle_noise(const detail::NoiseStream& noise) {
 // may have advanced it; this waits for the device.
 template <class E>
 detail::NoiseStream IVON<E>::noise_now() const {
-  return detail::NoiseStream::at(core().cuda().read());
+  return noise_.at(core().cuda().read());
 }
 
 // With capturable returns a parameter's step count from device memory; this waits for the device.

@@ -68,7 +68,7 @@ struct Checkpoint {
 inline void Checkpoint::write(torch::serialize::OutputArchive& archive) const {
   torch::serialize::OutputArchive root(archive.compilation_unit());
   root.write("format_version", c10::IValue(any_prior() ? kFormatVersion : kFormatWithoutPriors));
-  root.write("noise_stream", c10::IValue(kNoiseStreamId));
+  root.write("noise_stream", c10::IValue(noise.stream));
   root.write("cuda_noise_stream", c10::IValue(kCudaNoiseStreamId));
   root.write("estimator", c10::IValue(estimator));
   root.write("seed", c10::IValue(static_cast<int64_t>(noise.seed)));
@@ -133,16 +133,19 @@ inline torch::serialize::InputArchive read_root(torch::serialize::InputArchive& 
   TORCH_CHECK(format >= 1, "ivon: the archive has format version ", format, "; it is damaged");
   TORCH_CHECK(format <= kFormatVersion, "ivon: the archive has format version ", format,
               ", this library reads up to ", kFormatVersion, "; update ivon");
-  const auto check_stream = [](const char* devices, int64_t stream, int64_t own) {
+  const auto check_stream = [](bool known, const char* devices, int64_t stream, int64_t own) {
     TORCH_CHECK(
-        stream == own, "ivon: the archive was written with noise stream ", stream, devices,
+        known, "ivon: the archive was written with noise stream ", stream, devices,
         ", this library draws stream ", own,
         "; a resumed run could not be the uninterrupted one, use the version that wrote it");
   };
-  check_stream("", read_value<int64_t>(root, "noise_stream"), kNoiseStreamId);
-  c10::IValue cuda_stream;  // the first archives lack it
-  if (root.try_read("cuda_noise_stream", cuda_stream)) {
-    check_stream(" for CUDA devices", value_of<int64_t>(cuda_stream, "cuda_noise_stream"),
+  const auto stream = read_value<int64_t>(root, "noise_stream");
+  check_stream(stream == kNoiseStreamId || stream == kFirstNoiseStreamId, "", stream,
+               kNoiseStreamId);
+  c10::IValue stored_cuda_stream;  // the first archives lack it
+  if (root.try_read("cuda_noise_stream", stored_cuda_stream)) {
+    const auto cuda_stream = value_of<int64_t>(stored_cuda_stream, "cuda_noise_stream");
+    check_stream(cuda_stream == kCudaNoiseStreamId, " for CUDA devices", cuda_stream,
                  kCudaNoiseStreamId);
   }
   return root;
@@ -162,7 +165,8 @@ inline Checkpoint Checkpoint::read(torch::serialize::InputArchive& archive) {
   checkpoint.estimator = read_value<std::string>(root, "estimator");
   checkpoint.noise = {static_cast<uint64_t>(read_value<int64_t>(root, "seed")),
                       static_cast<uint64_t>(read_counter(root, "training_draws")),
-                      static_cast<uint64_t>(read_counter(root, "prediction_draws"))};
+                      static_cast<uint64_t>(read_counter(root, "prediction_draws")),
+                      read_value<int64_t>(root, "noise_stream")};
   checkpoint.skipped = read_counter(root, "skipped_elements");
   if (format == 1) {
     checkpoint.read_nested_format(root);

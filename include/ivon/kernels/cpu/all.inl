@@ -5,6 +5,7 @@
 // clang-format off
 #include <ivon/kernels/box_muller.inl>
 #include <ivon/kernels/quad_noise.inl>
+#include <ivon/kernels/short_box_muller.inl>
 #include <ivon/kernels/half.inl>
 #include <ivon/kernels/math.inl>
 #include <ivon/kernels/estimators.inl>

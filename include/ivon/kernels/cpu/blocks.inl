@@ -39,40 +39,40 @@ inline float* mean_in_full(const PosteriorArrays& p, int64_t begin, int64_t coun
 }
 
 template <class Pack, class T = typename Pack::Number>
-inline void sample_part(const SampleTask& task, NormalBlock& normals) {
+inline void sample_part(const SampleTask& task, BlockNoise& noise) {
   const PosteriorArrays& p = task.posterior;
   const PosteriorScale& scale = task.drawing.scale;
   const T* h = static_cast<const T*>(p.hess);
   if (!is_half(p.dtype)) {
     return draw_run<Pack>(static_cast<const T*>(p.mean), h, static_cast<T*>(task.theta), p.count,
-                          scale, normals);
+                          scale, noise);
   }
   if constexpr (std::is_same_v<T, float>) {
     Stage<float> stage;
     for (int64_t begin = 0; begin < p.count; begin += kStage) {
       const int64_t count = p.count - begin < kStage ? p.count - begin : kStage;
       const float* m = mean_in_full(p, begin, count, stage.mean);
-      draw_run<Pack>(m, h + begin, stage.theta, count, scale, normals);
+      draw_run<Pack>(m, h + begin, stage.theta, count, scale, noise);
       narrow_run(p.dtype, stage.theta, static_cast<uint16_t*>(task.theta) + begin, count);
     }
   }
 }
 
 inline void sample_block(const SampleTask& task, int64_t block) {
-  NormalBlock normals(task.drawing.noise, static_cast<uint32_t>(block));
+  BlockNoise noise(task.drawing.noise, static_cast<uint32_t>(block));
   const BlockParts<SampleTask> parts(task, block);
   for (const SampleTask* part = parts.whole(); part != nullptr; part = parts.after(part)) {
     if (task.posterior.dtype == Dtype::kFloat64) {
-      sample_part<Doubles>(*part, normals);
+      sample_part<Doubles>(*part, noise);
     } else {
-      sample_part<Floats>(*part, normals);
+      sample_part<Floats>(*part, noise);
     }
   }
   parts.copy_back();
 }
 
 template <class Estimator, class Pack, class T = typename Pack::Number>
-inline void accumulate_part(const AccumulateTask& task, NormalBlock& normals) {
+inline void accumulate_part(const AccumulateTask& task, BlockNoise& noise) {
   const PosteriorArrays& p = task.posterior;
   const bool redraw = Estimator::kUsesDeviation && task.from == StatisticFrom::kNoise;
   const int64_t step = redraw || is_half(p.dtype) ? kStage : p.count;
@@ -83,7 +83,7 @@ inline void accumulate_part(const AccumulateTask& task, NormalBlock& normals) {
     run.gradient = in_full(p.dtype, task.gradient, begin, count, stage.gradient);
     if (redraw) {
       draw_run<Pack>(static_cast<const T*>(nullptr), static_cast<const T*>(p.hess) + begin,
-                     stage.theta, count, task.drawing.scale, normals);
+                     stage.theta, count, task.drawing.scale, noise);
       run.deviation = stage.theta;
     } else if (Estimator::kUsesDeviation) {
       run.m = mean_in_full(p, begin, count, stage.mean);
@@ -100,23 +100,23 @@ inline void accumulate_part(const AccumulateTask& task, NormalBlock& normals) {
 template <class Estimator>
 inline void accumulate_block(const AccumulateTask& task, int64_t block) {
   using Formulas = typename CompiledHere<Estimator>::Type;
-  NormalBlock normals;
+  BlockNoise noise;
   if (task.from == StatisticFrom::kNoise) {
-    normals = NormalBlock(task.drawing.noise, static_cast<uint32_t>(block));
+    noise = BlockNoise(task.drawing.noise, static_cast<uint32_t>(block));
   }
   const BlockParts<AccumulateTask> parts(task, block);
   for (const AccumulateTask* part = parts.whole(); part != nullptr; part = parts.after(part)) {
     if (task.posterior.dtype == Dtype::kFloat64) {
-      accumulate_part<Formulas, Doubles>(*part, normals);
+      accumulate_part<Formulas, Doubles>(*part, noise);
     } else {
-      accumulate_part<Formulas, Floats>(*part, normals);
+      accumulate_part<Formulas, Floats>(*part, noise);
     }
   }
   parts.copy_back();
 }
 
 template <class Estimator, class Pack, class T = typename Pack::Number>
-inline int64_t update_part(const UpdateTask& task, NormalBlock& normals) {
+inline int64_t update_part(const UpdateTask& task, BlockNoise& noise) {
   const PosteriorArrays& p = task.posterior;
   const bool summed = task.from == StatisticFrom::kSums;
   const bool redraw = Estimator::kUsesDeviation && task.from == StatisticFrom::kNoise;
@@ -136,7 +136,7 @@ inline int64_t update_part(const UpdateTask& task, NormalBlock& normals) {
       run.gradient = in_full(p.dtype, task.gradient, begin, count, stage.gradient);
       if (redraw) {
         draw_run<Pack>(static_cast<const T*>(nullptr), run.h, stage.theta, count,
-                       task.drawing.scale, normals);
+                       task.drawing.scale, noise);
         run.deviation = stage.theta;
       } else if (Estimator::kUsesDeviation) {
         run.theta = in_full(p.dtype, task.theta, begin, count, stage.theta);
@@ -158,17 +158,17 @@ inline int64_t update_part(const UpdateTask& task, NormalBlock& normals) {
 template <class Estimator>
 inline int64_t update_block(const UpdateTask& task, int64_t block) {
   using Formulas = typename CompiledHere<Estimator>::Type;
-  NormalBlock normals;
+  BlockNoise noise;
   if (task.from == StatisticFrom::kNoise) {
-    normals = NormalBlock(task.drawing.noise, static_cast<uint32_t>(block));
+    noise = BlockNoise(task.drawing.noise, static_cast<uint32_t>(block));
   }
   const BlockParts<UpdateTask> parts(task, block);
   int64_t skipped = 0;
   for (const UpdateTask* part = parts.whole(); part != nullptr; part = parts.after(part)) {
     if (task.posterior.dtype == Dtype::kFloat64) {
-      skipped += update_part<Formulas, Doubles>(*part, normals);
+      skipped += update_part<Formulas, Doubles>(*part, noise);
     } else {
-      skipped += update_part<Formulas, Floats>(*part, normals);
+      skipped += update_part<Formulas, Floats>(*part, noise);
     }
   }
   parts.copy_back();

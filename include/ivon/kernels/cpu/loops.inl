@@ -13,13 +13,11 @@ IVON_ALWAYS_INLINE Pack widen_normals(Floats normals) {
   }
 }
 
-/// Writes theta = m + eps / sqrt(lambda (h + delta)) for standard normals eps, or theta - m if m is
-/// null.
-template <class Pack, class T = typename Pack::Number>
-inline void draw_run(const T* m, const T* h, T* theta, int64_t count, const PosteriorScale& of,
-                     NormalBlock& generator) {
+template <class Pack, class Normals, class T = typename Pack::Number>
+inline void draw_run_from(const T* m, const T* h, T* theta, int64_t count, const PosteriorScale& of,
+                          Normals& generator) {
   const Scale<Pack> scale(of);
-  NormalBlock normals = generator;  // the compiler keeps a local copy in registers
+  Normals normals = generator;  // the compiler keeps a local copy in registers
   for (int64_t i = 0; i < count; i += kRound) {
     Floats first, second;
     normals.next(first, second);
@@ -33,6 +31,18 @@ inline void draw_run(const T* m, const T* h, T* theta, int64_t count, const Post
     store(theta + i + 16, b);
   }
   generator = normals;
+}
+
+/// Writes theta = m + eps / sqrt(lambda (h + delta)) for standard normals eps, or theta - m if m is
+/// null. The next run continues with the noise that follows.
+template <class Pack, class T = typename Pack::Number>
+inline void draw_run(const T* m, const T* h, T* theta, int64_t count, const PosteriorScale& of,
+                     BlockNoise& noise) {
+  if (noise.is_first_stream) {
+    draw_run_from<Pack>(m, h, theta, count, of, noise.first_normals);
+  } else {
+    draw_run_from<Pack>(m, h, theta, count, of, noise.normals);
+  }
 }
 
 /// One run of an accumulation. If the estimator does not read theta - m, then m, theta and
@@ -119,8 +129,10 @@ inline int64_t update_run_from(const UpdateRun<typename Pack::Number>& given,
       }
       average = Estimator::statistic(theta_minus_m, gradient);
     }
-    const Mask keep = update<Estimator, damped>(m, h, g, average, gradient, c);
-    if (const uint32_t kept = bits(keep)) {
+    const Pack estimate = update<Estimator, damped>(m, h, g, average, gradient, c);
+    if (!all_finite((estimate + h) + (g + m))) {
+      const Mask keep = not_finite(estimate, h, g, m);
+      const uint32_t kept = bits(keep);
       const int64_t left = run.count - i;
       skipped += count_bits(left >= 16 ? kept : kept & ((1u << left) - 1u));
       m = select(keep, Pack(load(run.m + i)), m);

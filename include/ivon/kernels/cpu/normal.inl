@@ -1,27 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes the noise streams of docs/noise.md on CPUs, sixteen lanes at a time, with the packs of any
-// instruction set. Included inside a namespace that has box_muller.inl and quad_noise.inl.
+// Makes the noise streams of docs/noise.md on CPUs, sixteen words at a time, with the packs of any
+// instruction set. Included inside a namespace that has box_muller.inl, short_box_muller.inl and
+// quad_noise.inl.
 
-/// Makes the normals of one block in order, 32 in each call of next().
+/// Writes four random words for each of sixteen lanes, which follow from the block's name.
+IVON_ALWAYS_INLINE void block_words(const NoiseKey& key, uint32_t block, uint32_t domain_bit,
+                                    Words (&words)[4]) {
+  static constexpr uint32_t kLaneTags[16] = {
+      0u << 24, 1u << 24, 2u << 24,  3u << 24,  4u << 24,  5u << 24,  6u << 24,  7u << 24,
+      8u << 24, 9u << 24, 10u << 24, 11u << 24, 12u << 24, 13u << 24, 14u << 24, 15u << 24};
+  // The lane tag, the parameter and the domain use different bits, so + gives the same as |.
+  const uint32_t tag = key.parameter | (static_cast<uint32_t>(key.domain) | domain_bit) << 28;
+  words[0] = set(block);
+  words[1] = load(kLaneTags) + set(tag);
+  words[2] = set(static_cast<uint32_t>(key.draw));
+  words[3] = set(static_cast<uint32_t>(key.draw >> 32));
+  philox4x32_10(words, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
+}
+
+/// Sets bit 0 of state[0] in the lanes where all words are 0, because from a state of zeros a
+/// generator makes only zeros.
+template <size_t n>
+IVON_ALWAYS_INLINE void replace_zero_states(Words (&state)[n]) {
+  uint32_t zeros = 0xFFFFu;
+  for (const Words& words : state) zeros &= bits(equal(words, set(0u)));
+  if (zeros == 0) return;
+  uint32_t first[16];
+  store(first, state[0]);
+  for (uint32_t lane = 0; lane < 16; ++lane) first[lane] |= zeros >> lane & 1u;
+  state[0] = load(first);
+}
+
+/// Makes the normals of one block of stream 3 in order, 32 in each call of next().
 class NormalBlock {
  public:
-  IVON_ALWAYS_INLINE NormalBlock()
-      : state_{set(0u), set(0u), set(0u), set(0u)} {}  // must be assigned before next()
+  IVON_ALWAYS_INLINE NormalBlock() : state_{set(0u), set(0u)} {}  // must be assigned before next()
   IVON_ALWAYS_INLINE NormalBlock(const NoiseKey& key, uint32_t block) {
-    static constexpr uint32_t kLaneTags[16] = {
-        0u << 24, 1u << 24, 2u << 24,  3u << 24,  4u << 24,  5u << 24,  6u << 24,  7u << 24,
-        8u << 24, 9u << 24, 10u << 24, 11u << 24, 12u << 24, 13u << 24, 14u << 24, 15u << 24};
-    // The lane tag, the parameter and the domain use different bits, so + gives the same as |.
-    const uint32_t tag = key.parameter | static_cast<uint32_t>(key.domain) << 28;
-    state_[0] = set(block);
-    state_[1] = load(kLaneTags) + set(tag);
-    state_[2] = set(static_cast<uint32_t>(key.draw));
-    state_[3] = set(static_cast<uint32_t>(key.draw >> 32));
-    philox4x32_10(state_, static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32));
-    replace_zero_states();
+    Words words[4];
+    block_words(key, block, kThirdStreamDomainBit, words);
+    state_[0] = words[0];
+    state_[1] = words[1];
+    replace_zero_states(state_);
   }
 
   /// Makes the next two packs: `first` from the cosines of Box-Muller, `second` from the sines.
+  IVON_ALWAYS_INLINE void next(Floats& first, Floats& second) {
+    const Floats radius = short_radius(next_words());
+    Floats cosine, sine;
+    short_direction(next_words(), cosine, sine);
+    first = radius * cosine;
+    second = radius * sine;
+  }
+
+ private:
+  // One step of xoroshiro128+ (Blackman and Vigna, 2021) in each of eight lanes of 64 bits.
+  IVON_ALWAYS_INLINE Words next_words() {
+    const Words result = add_longs(state_[0], state_[1]);
+    const Words both = state_[1] ^ state_[0];
+    state_[0] = rotate_longs_left<24>(state_[0]) ^ both ^ shift_longs_left<16>(both);
+    state_[1] = rotate_longs_left<37>(both);
+    return result;
+  }
+
+  Words state_[2];
+};
+
+/// Makes the normals of one block of stream 1 in order, 32 in each call of next().
+class FirstNormalBlock {
+ public:
+  IVON_ALWAYS_INLINE FirstNormalBlock()
+      : state_{set(0u), set(0u), set(0u), set(0u)} {}  // must be assigned before next()
+  IVON_ALWAYS_INLINE FirstNormalBlock(const NoiseKey& key, uint32_t block) {
+    block_words(key, block, 0, state_);
+    replace_zero_states(state_);
+  }
+
+  /// As NormalBlock::next().
   IVON_ALWAYS_INLINE void next(Floats& first, Floats& second) {
     const Floats radius = box_muller_radius(next_words());
     Floats cosine, sine;
@@ -29,8 +83,6 @@ class NormalBlock {
     first = radius * cosine;
     second = radius * sine;
   }
-
-  IVON_ALWAYS_INLINE const Words (&state() const)[4] { return state_; }
 
  private:
   // One step of xoshiro128++ (Blackman and Vigna, 2021) in every lane.
@@ -46,25 +98,28 @@ class NormalBlock {
     return result;
   }
 
-  // Changes lanes whose state is all zeros, because from such a state xoshiro128++ makes only
-  // zeros.
-  IVON_ALWAYS_INLINE void replace_zero_states() {
-    const Words zero = set(0u);
-    const uint32_t zeros = bits(equal(state_[0], zero)) & bits(equal(state_[1], zero)) &
-                           bits(equal(state_[2], zero)) & bits(equal(state_[3], zero));
-    if (zeros == 0) return;
-    uint32_t first[16];
-    store(first, state_[0]);
-    for (uint32_t lane = 0; lane < 16; ++lane) first[lane] |= zeros >> lane & 1u;
-    state_[0] = load(first);
-  }
-
   Words state_[4];
 };
 
-/// Writes the first `count` normals of one block, 0 <= count <= kNoiseBlock.
-inline void fill_block(const NoiseKey& key, uint32_t block, float* out, int64_t count) {
-  NormalBlock normals(key, block);
+/// The position in the noise of one block, of either stream.
+struct BlockNoise {
+  bool is_first_stream = false;
+  NormalBlock normals;             // of stream 3
+  FirstNormalBlock first_normals;  // of stream 1
+
+  BlockNoise() = default;  // must be assigned before use
+  inline BlockNoise(const NoiseKey& key, uint32_t block)
+      : is_first_stream(key.stream == kFirstNoiseStreamId) {
+    if (is_first_stream) {
+      first_normals = FirstNormalBlock(key, block);
+    } else {
+      normals = NormalBlock(key, block);
+    }
+  }
+};
+
+template <class Normals>
+inline void fill_from(Normals normals, float* out, int64_t count) {
   for (int64_t done = 0; done < count; done += 32) {
     Floats first, second;
     normals.next(first, second);
@@ -77,6 +132,15 @@ inline void fill_block(const NoiseKey& key, uint32_t block, float* out, int64_t 
       store(rest + 16, second);
       std::memcpy(out + done, rest, static_cast<size_t>(count - done) * sizeof(float));
     }
+  }
+}
+
+/// Writes the first `count` normals of one block, 0 <= count <= kNoiseBlock.
+inline void fill_block(const NoiseKey& key, uint32_t block, float* out, int64_t count) {
+  if (key.stream == kFirstNoiseStreamId) {
+    fill_from(FirstNormalBlock(key, block), out, count);
+  } else {
+    fill_from(NormalBlock(key, block), out, count);
   }
 }
 

@@ -58,6 +58,7 @@ IVON_ALWAYS_INLINE Words8 operator+(Words8 x, Words8 y) { return {_mm256_add_epi
 IVON_ALWAYS_INLINE Words8 operator-(Words8 x, Words8 y) { return {_mm256_sub_epi32(x.v, y.v)}; }
 IVON_ALWAYS_INLINE Words8 operator^(Words8 x, Words8 y) { return {_mm256_xor_si256(x.v, y.v)}; }
 IVON_ALWAYS_INLINE Words8 operator&(Words8 x, Words8 y) { return {_mm256_and_si256(x.v, y.v)}; }
+IVON_ALWAYS_INLINE Words8 operator|(Words8 x, Words8 y) { return {_mm256_or_si256(x.v, y.v)}; }
 IVON_ALWAYS_INLINE Words8 max(Words8 x, Words8 y) { return {_mm256_max_epu32(x.v, y.v)}; }
 template <int n>
 IVON_ALWAYS_INLINE Words8 shift_left(Words8 x) {
@@ -75,6 +76,21 @@ template <int n>
 IVON_ALWAYS_INLINE Words8 rotate_left(Words8 x) {
   return shift_left<n>(x) ^ shift_right<32 - n>(x);
 }
+IVON_ALWAYS_INLINE Words8 add_longs(Words8 x, Words8 y) { return {_mm256_add_epi64(x.v, y.v)}; }
+template <int n>
+IVON_ALWAYS_INLINE Words8 shift_longs_left(Words8 x) {
+  return {_mm256_slli_epi64(x.v, n)};
+}
+template <int n>
+IVON_ALWAYS_INLINE Words8 rotate_longs_left(Words8 x) {
+  if constexpr (n == 24) {  // whole bytes can be moved by one instruction
+    const __m256i bytes = _mm256_setr_epi8(5, 6, 7, 0, 1, 2, 3, 4, 13, 14, 15, 8, 9, 10, 11, 12, 5,
+                                           6, 7, 0, 1, 2, 3, 4, 13, 14, 15, 8, 9, 10, 11, 12);
+    return {_mm256_shuffle_epi8(x.v, bytes)};
+  } else {
+    return {_mm256_xor_si256(_mm256_slli_epi64(x.v, n), _mm256_srli_epi64(x.v, 64 - n))};
+  }
+}
 IVON_ALWAYS_INLINE void multiply_wide(Words8 x, uint32_t y, Words8& high, Words8& low) {
   const __m256i factor = _mm256_set1_epi32(static_cast<int>(y));
   const __m256i even = _mm256_mul_epu32(x.v, factor);
@@ -89,6 +105,16 @@ IVON_ALWAYS_INLINE Words8 as_words(Floats8 x) { return {_mm256_castps_si256(x.v)
 IVON_ALWAYS_INLINE Marks8 equal(Words8 x, Words8 y) { return {_mm256_cmpeq_epi32(x.v, y.v)}; }
 IVON_ALWAYS_INLINE Marks8 equal(Floats8 x, Floats8 y) {
   return {_mm256_castps_si256(_mm256_cmp_ps(x.v, y.v, _CMP_EQ_OQ))};
+}
+IVON_ALWAYS_INLINE bool all_finite(Floats8 x) {
+  const __m256i exponent = _mm256_set1_epi32(0x7F800000);
+  const __m256i found = _mm256_and_si256(_mm256_castps_si256(x.v), exponent);
+  return _mm256_movemask_epi8(_mm256_cmpeq_epi32(found, exponent)) == 0;
+}
+IVON_ALWAYS_INLINE bool all_finite(Doubles4 x) {
+  const __m256i exponent = _mm256_set1_epi64x(0x7FF0000000000000);
+  const __m256i found = _mm256_and_si256(_mm256_castpd_si256(x.v), exponent);
+  return _mm256_movemask_epi8(_mm256_cmpeq_epi64(found, exponent)) == 0;
 }
 IVON_ALWAYS_INLINE Marks8 at_least(Words8 x, Words8 y) { return equal(max(x, y), x); }
 IVON_ALWAYS_INLINE Floats8 select(Marks8 mark, Floats8 yes, Floats8 no) {

@@ -33,6 +33,10 @@ IVON_ALWAYS_INLINE Doubles8 fms(Doubles8 a, Doubles8 b, Doubles8 c) {
   return {_mm512_fmsub_pd(a.v, b.v, c.v)};
 }
 IVON_ALWAYS_INLINE Doubles8 sqrt(Doubles8 a) { return {_mm512_sqrt_pd(a.v)}; }
+constexpr int kInfiniteOrNan = 0x99;  // both infinities, quiet and signalling NaN
+IVON_ALWAYS_INLINE bool all_finite(Doubles8 a) {
+  return _mm512_fpclass_pd_mask(a.v, kInfiniteOrNan) == 0;
+}
 IVON_ALWAYS_INLINE Doubles8 max(Doubles8 a, Doubles8 b) { return {_mm512_max_pd(a.v, b.v)}; }
 IVON_ALWAYS_INLINE Doubles8 min(Doubles8 a, Doubles8 b) { return {_mm512_min_pd(a.v, b.v)}; }
 
@@ -76,6 +80,16 @@ IVON_ALWAYS_INLINE Words operator+(Words a, Words b) { return {_mm512_add_epi32(
 IVON_ALWAYS_INLINE Words operator-(Words a, Words b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 IVON_ALWAYS_INLINE Words operator^(Words a, Words b) { return {_mm512_xor_si512(a.v, b.v)}; }
 IVON_ALWAYS_INLINE Words operator&(Words a, Words b) { return {_mm512_and_si512(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Words operator|(Words a, Words b) { return {_mm512_or_si512(a.v, b.v)}; }
+IVON_ALWAYS_INLINE Words add_longs(Words a, Words b) { return {_mm512_add_epi64(a.v, b.v)}; }
+template <int n>
+IVON_ALWAYS_INLINE Words shift_longs_left(Words a) {
+  return {_mm512_slli_epi64(a.v, n)};
+}
+template <int n>
+IVON_ALWAYS_INLINE Words rotate_longs_left(Words a) {
+  return {_mm512_rol_epi64(a.v, n)};
+}
 template <int n>
 IVON_ALWAYS_INLINE Words shift_left(Words a) {
   return {_mm512_slli_epi32(a.v, n)};
@@ -129,6 +143,9 @@ IVON_ALWAYS_INLINE Halves narrow_float16(Floats a) {
   return {_mm512_maskz_cvtps_ph(kAllLanes, a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
 
+IVON_ALWAYS_INLINE bool all_finite(Floats a) {
+  return _mm512_fpclass_ps_mask(a.v, kInfiniteOrNan) == 0;
+}
 IVON_ALWAYS_INLINE Mask equal(Words a, Words b) { return _mm512_cmpeq_epu32_mask(a.v, b.v); }
 IVON_ALWAYS_INLINE Mask equal(Floats a, Floats b) {
   return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ);

@@ -66,6 +66,7 @@ IVON_ALWAYS_INLINE Words4 operator+(Words4 x, Words4 y) { return {vaddq_u32(x.v,
 IVON_ALWAYS_INLINE Words4 operator-(Words4 x, Words4 y) { return {vsubq_u32(x.v, y.v)}; }
 IVON_ALWAYS_INLINE Words4 operator^(Words4 x, Words4 y) { return {veorq_u32(x.v, y.v)}; }
 IVON_ALWAYS_INLINE Words4 operator&(Words4 x, Words4 y) { return {vandq_u32(x.v, y.v)}; }
+IVON_ALWAYS_INLINE Words4 operator|(Words4 x, Words4 y) { return {vorrq_u32(x.v, y.v)}; }
 IVON_ALWAYS_INLINE Words4 max(Words4 x, Words4 y) { return {vmaxq_u32(x.v, y.v)}; }
 template <int n>
 IVON_ALWAYS_INLINE Words4 shift_left(Words4 x) {
@@ -83,6 +84,18 @@ template <int n>
 IVON_ALWAYS_INLINE Words4 rotate_left(Words4 x) {
   return {vsliq_n_u32(vshrq_n_u32(x.v, 32 - n), x.v, n)};
 }
+IVON_ALWAYS_INLINE uint64x2_t longs(Words4 x) { return vreinterpretq_u64_u32(x.v); }
+IVON_ALWAYS_INLINE Words4 add_longs(Words4 x, Words4 y) {
+  return {vreinterpretq_u32_u64(vaddq_u64(longs(x), longs(y)))};
+}
+template <int n>
+IVON_ALWAYS_INLINE Words4 shift_longs_left(Words4 x) {
+  return {vreinterpretq_u32_u64(vshlq_n_u64(longs(x), n))};
+}
+template <int n>
+IVON_ALWAYS_INLINE Words4 rotate_longs_left(Words4 x) {
+  return {vreinterpretq_u32_u64(vsliq_n_u64(vshrq_n_u64(longs(x), 64 - n), longs(x), n))};
+}
 IVON_ALWAYS_INLINE void multiply_wide(Words4 x, uint32_t y, Words4& high, Words4& low) {
   const uint32x4_t a = vreinterpretq_u32_u64(vmull_n_u32(vget_low_u32(x.v), y));
   const uint32x4_t b = vreinterpretq_u32_u64(vmull_n_u32(vget_high_u32(x.v), y));
@@ -97,6 +110,16 @@ IVON_ALWAYS_INLINE Words4 as_words(Floats4 x) { return {vreinterpretq_u32_f32(x.
 
 IVON_ALWAYS_INLINE Marks4 equal(Words4 x, Words4 y) { return {vceqq_u32(x.v, y.v)}; }
 IVON_ALWAYS_INLINE Marks4 equal(Floats4 x, Floats4 y) { return {vceqq_f32(x.v, y.v)}; }
+IVON_ALWAYS_INLINE bool all_finite(Floats4 x) {
+  const uint32x4_t exponent = vdupq_n_u32(0x7F800000);
+  const uint32x4_t found = vandq_u32(vreinterpretq_u32_f32(x.v), exponent);
+  return vmaxvq_u32(vceqq_u32(found, exponent)) == 0;
+}
+IVON_ALWAYS_INLINE bool all_finite(Doubles2 x) {
+  const uint64x2_t exponent = vdupq_n_u64(0x7FF0000000000000);
+  const uint64x2_t found = vandq_u64(vreinterpretq_u64_f64(x.v), exponent);
+  return vmaxvq_u32(vreinterpretq_u32_u64(vceqq_u64(found, exponent))) == 0;
+}
 IVON_ALWAYS_INLINE Marks4 at_least(Words4 x, Words4 y) { return {vcgeq_u32(x.v, y.v)}; }
 IVON_ALWAYS_INLINE Floats4 select(Marks4 mark, Floats4 yes, Floats4 no) {
   return {vbslq_f32(mark.v, yes.v, no.v)};

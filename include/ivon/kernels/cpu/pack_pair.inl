@@ -19,6 +19,7 @@ IVON_PAIRWISE(*)
 IVON_PAIRWISE(/)
 IVON_PAIRWISE(^)
 IVON_PAIRWISE(&)
+IVON_PAIRWISE(|)
 #undef IVON_PAIRWISE
 
 template <class Register>
@@ -62,6 +63,18 @@ IVON_ALWAYS_INLINE Pair<Register> rotate_left(Pair<Register> x) {
   return {rotate_left<n>(x.a), rotate_left<n>(x.b)};
 }
 template <class Register>
+IVON_ALWAYS_INLINE Pair<Register> add_longs(Pair<Register> x, Pair<Register> y) {
+  return {add_longs(x.a, y.a), add_longs(x.b, y.b)};
+}
+template <int n, class Register>
+IVON_ALWAYS_INLINE Pair<Register> shift_longs_left(Pair<Register> x) {
+  return {shift_longs_left<n>(x.a), shift_longs_left<n>(x.b)};
+}
+template <int n, class Register>
+IVON_ALWAYS_INLINE Pair<Register> rotate_longs_left(Pair<Register> x) {
+  return {rotate_longs_left<n>(x.a), rotate_longs_left<n>(x.b)};
+}
+template <class Register>
 IVON_ALWAYS_INLINE void multiply_wide(Pair<Register> x, uint32_t y, Pair<Register>& high,
                                       Pair<Register>& low) {
   multiply_wide(x.a, y, high.a, low.a);
@@ -88,6 +101,12 @@ template <class Register>
 IVON_ALWAYS_INLINE auto at_least(Pair<Register> x, Pair<Register> y)
     -> Pair<decltype(at_least(x.a, y.a))> {
   return {at_least(x.a, y.a), at_least(x.b, y.b)};
+}
+// The sum of the halves is not finite if a number in them is not. It can also overflow where all
+// numbers are finite: then false is returned, and the caller must look at them.
+template <class Register>
+IVON_ALWAYS_INLINE bool all_finite(Pair<Register> x) {
+  return all_finite(x.a + x.b);
 }
 template <class MaskRegister, class Register>
 IVON_ALWAYS_INLINE Pair<Register> select(Pair<MaskRegister> mark, Pair<Register> yes,

@@ -103,6 +103,10 @@ IVON_ALWAYS_INLINE Words operator&(Words a, Words b) {
   IVON_LANES a.v[l] &= b.v[l];
   return a;
 }
+IVON_ALWAYS_INLINE Words operator|(Words a, Words b) {
+  IVON_LANES a.v[l] |= b.v[l];
+  return a;
+}
 template <int n>
 IVON_ALWAYS_INLINE Words shift_left(Words a) {
   IVON_LANES a.v[l] <<= n;
@@ -121,6 +125,29 @@ IVON_ALWAYS_INLINE Words shift_right_signed(Words a) {
 template <int n>
 IVON_ALWAYS_INLINE Words rotate_left(Words a) {
   IVON_LANES a.v[l] = a.v[l] << n | a.v[l] >> (32 - n);
+  return a;
+}
+// A pack of words is also eight numbers of 64 bits: words 2 l and 2 l + 1 are the lower and the
+// upper half of number l.
+IVON_ALWAYS_INLINE uint64_t long_at(const Words& a, int l) {
+  return a.v[2 * l] | uint64_t{a.v[2 * l + 1]} << 32;
+}
+IVON_ALWAYS_INLINE void set_long(Words& a, int l, uint64_t x) {
+  a.v[2 * l] = static_cast<uint32_t>(x);
+  a.v[2 * l + 1] = static_cast<uint32_t>(x >> 32);
+}
+IVON_ALWAYS_INLINE Words add_longs(Words a, Words b) {
+  for (int l = 0; l < 8; ++l) set_long(a, l, long_at(a, l) + long_at(b, l));
+  return a;
+}
+template <int n>
+IVON_ALWAYS_INLINE Words shift_longs_left(Words a) {
+  for (int l = 0; l < 8; ++l) set_long(a, l, long_at(a, l) << n);
+  return a;
+}
+template <int n>
+IVON_ALWAYS_INLINE Words rotate_longs_left(Words a) {
+  for (int l = 0; l < 8; ++l) set_long(a, l, long_at(a, l) << n | long_at(a, l) >> (64 - n));
   return a;
 }
 IVON_ALWAYS_INLINE void multiply_wide(Words a, uint32_t b, Words& high, Words& low) {
@@ -155,6 +182,16 @@ IVON_ALWAYS_INLINE Words upper_words(Doubles a) {
     r.v[l] = static_cast<uint32_t>(word >> 32);
   }
   return r;
+}
+// Returns whether no number is infinite or NaN. It looks at exponent bits, because under
+// -ffast-math a compiler may remove comparisons of values.
+template <class T>
+IVON_ALWAYS_INLINE bool all_finite(Lanes<T> a) {
+  constexpr uint32_t kExponent = sizeof(T) == 4 ? 0x7F800000u : 0x7FF00000u;
+  const Words upper = upper_words(a);
+  bool finite = true;
+  IVON_LANES finite = finite && (upper.v[l] & kExponent) != kExponent;
+  return finite;
 }
 IVON_ALWAYS_INLINE Doubles to_double(Floats a) {
   Doubles r;

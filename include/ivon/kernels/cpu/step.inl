@@ -22,9 +22,11 @@ IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats norma
   Floats theta_minus_m = gradient;  // unused unless the estimator reads it
   if constexpr (Estimator::kUsesDeviation) theta_minus_m = load(run.theta + i) - m;
   const Floats average = Estimator::statistic(theta_minus_m, gradient);
-  const Mask keep = update<Estimator, damped>(m, h, g, average, gradient, c);
-  const uint32_t kept = bits(keep);
-  if (kept != 0) {
+  const Floats estimate = update<Estimator, damped>(m, h, g, average, gradient, c);
+  int64_t skipped = 0;
+  if (!all_finite((estimate + h) + (g + m))) {
+    const Mask keep = not_finite(estimate, h, g, m);
+    skipped = count_bits(bits(keep));
     m = select(keep, load(run.m + i), m);
     h = select(keep, load(run.h + i), h);
     g = select(keep, load(run.g + i), g);
@@ -33,12 +35,15 @@ IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats norma
   store(run.h + i, h);
   store(run.g + i, g);
   store(run.theta + i, m + deviation(h, normal, scale));
-  return kept != 0 ? count_bits(kept) : 0;
+  return skipped;
 }
 
 template <class Estimator, bool damped>
-inline int64_t step_run(const StepRun& run, int64_t count, const UpdateCoefficients& coefficients,
+inline int64_t step_run(const StepRun& given, int64_t count, const UpdateCoefficients& coefficients,
                         const Drawing& next, int64_t block) {
+  // The compiler keeps this local copy in registers. It would have to read `given` again after
+  // every vector store, which may alias it.
+  const StepRun run = given;
   const PackedCoefficients<Floats> c(coefficients);
   const Scale<Floats> scale(next.scale);
   NormalBlock normals(next.noise, static_cast<uint32_t>(block));
@@ -59,7 +64,8 @@ inline int64_t step_block(const UpdateTask& task, const SampleTask& next, int64_
   const PosteriorArrays& p = task.posterior;
   const int64_t count = block_size(p.count, block);
   if (p.dtype != Dtype::kFloat32 || task.from != StatisticFrom::kTheta ||
-      task.theta != next.theta || count % kRound != 0) {
+      task.theta != next.theta || next.drawing.noise.stream != kNoiseStreamId ||
+      count % kRound != 0) {
     const int64_t skipped = update_block<Estimator>(task, block);
     sample_block(next, block);
     return skipped;

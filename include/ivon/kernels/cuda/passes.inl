@@ -306,10 +306,10 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     for (int i = 0; i < n; ++i) {
       Pack new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
       const Pack statistic{average[i]}, mean_gradient{gradient[i]};
-      const Mask keep =
+      const Pack estimate =
           damped ? update<Estimator, true>(new_m, new_h, new_g, statistic, mean_gradient, c)
                  : update<Estimator, false>(new_m, new_h, new_g, statistic, mean_gradient, c);
-      if (keep.v) {
+      if (not_finite(estimate, new_h, new_g, new_m).v) {
         skipped += i < reach.size ? 1 : 0;
       } else {
         m[i] = new_m.v;

@@ -100,23 +100,37 @@ namespace detail {
 
 
 
-inline constexpr int64_t kNoiseStreamId = 1;
+inline constexpr int64_t kNoiseStreamId = 3;
+inline constexpr int64_t kFirstNoiseStreamId = 1;
 inline constexpr int64_t kNoiseBlock = 4096;  // elements of a block; each block is made by itself
 inline constexpr int64_t kCudaNoiseStreamId = 2;  // number of the CUDA devices' noise stream
-inline constexpr uint32_t kCudaDomainBit = 8;     // makes the keys of the two streams differ
+
+inline constexpr uint32_t kCudaDomainBit = 8;
+inline constexpr uint32_t kThirdStreamDomainBit = 4;
 inline constexpr int64_t kMaxNoiseParameters = int64_t{1} << 24;  // a parameter index has 24 bits
 
 
 
-enum class NoiseDomain : uint32_t { kTraining = 0, kPrediction = 1 };
+enum class NoiseDomain : uint16_t { kTraining = 0, kPrediction = 1 };
 
 
 struct NoiseKey {
   uint64_t seed = 0;
   uint64_t draw = 0;  // number of the sample within its domain
   NoiseDomain domain = NoiseDomain::kTraining;
+  uint16_t stream = static_cast<uint16_t>(kNoiseStreamId);  // on CPUs, where it is one of two
   uint32_t parameter = 0;  // position among the optimizer's parameters, < kMaxNoiseParameters
+
+  NoiseKey() = default;
+  constexpr NoiseKey(uint64_t seed_value, uint64_t draw_value, NoiseDomain domain_value,
+                     uint32_t parameter_value, int64_t stream_value = kNoiseStreamId)
+      : seed(seed_value),
+        draw(draw_value),
+        domain(domain_value),
+        stream(static_cast<uint16_t>(stream_value)),
+        parameter(parameter_value) {}
 };
+
 static_assert(sizeof(NoiseKey) == 24, "ivon: NoiseKey has padding");
 
 }  // namespace detail
@@ -610,15 +624,20 @@ IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale)
 }
 
 
+
 template <class Pack>
 struct PackedCoefficients {
   Scale<Pack> scale;
+  bool unlimited;      // both clips are infinite, and the mean does not decay
+  bool small_changes;  // with damping: hess_clip alone keeps the change of h^2 within its bounds
 #define IVON_COEFFICIENT(name, value) Pack name;
 IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) IVON_COEFFICIENT(kept_mean, 1.0 - options.lr() * options.decoupled_weight_decay()) IVON_COEFFICIENT(smallest_hess, options.damping() * options.eps()) IVON_COEFFICIENT(square_weight, options.damping() * options.damping() * square_rate(options, step)) IVON_COEFFICIENT(kept_square, 1.0 - square_rate(options, step)) 
 #undef IVON_COEFFICIENT
 
   IVON_ALWAYS_INLINE explicit PackedCoefficients(const UpdateCoefficients& c)
-      : scale(c.scale)
+      : scale(c.scale),
+        unlimited(c.hess_clip > 1.7e308 && c.clip_radius > 1.7e308 && c.kept_mean == 1),
+        small_changes(c.one_minus_beta2 * c.hess_clip <= 0.5 * c.kept_square)
 #define IVON_COEFFICIENT(name, value) , name(all<Pack>(c.name))
 IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) IVON_COEFFICIENT(kept_mean, 1.0 - options.lr() * options.decoupled_weight_decay()) IVON_COEFFICIENT(smallest_hess, options.damping() * options.eps()) IVON_COEFFICIENT(square_weight, options.damping() * options.damping() * square_rate(options, step)) IVON_COEFFICIENT(kept_square, 1.0 - square_rate(options, step)) 
 #undef IVON_COEFFICIENT
@@ -644,7 +663,9 @@ IVON_ALWAYS_INLINE Pack update_hess(Pack& h, Pack s, Pack hhat_over_ess,
   const Pack change = fms(hhat_over_ess, c.scale.ess, old_h);
 
 
-  const Pack u = min(max(change, s * c.minus_hess_clip), s * c.hess_clip) * c.one_minus_beta2;
+  Pack limited = change;
+  if (!c.unlimited) limited = min(max(change, s * c.minus_hess_clip), s * c.hess_clip);
+  const Pack u = limited * c.one_minus_beta2;
   h = max(fma(u, fma(u / s, all<Pack>(0.5), all<Pack>(1.0)), old_h), c.scale.floor);
   return change;
 }
@@ -659,8 +680,12 @@ IVON_ALWAYS_INLINE Pack update_damped_hess(Pack& h, Pack hhat_over_ess, Pack gra
 
 
   const Pack square = fma(gradient * gradient, c.square_weight, old_h * old_h * c.kept_square);
-  const Pack change = old_h * clipped * c.one_minus_beta2;
-  const Pack bounded = min(max(change, square * all<Pack>(-0.75)), square * all<Pack>(3.0));
+
+  const Pack change = fma(old_h * clipped, c.one_minus_beta2, all<Pack>(0.0));
+  Pack bounded = change;
+  if (!c.small_changes) {
+    bounded = min(max(change, square * all<Pack>(-0.75)), square * all<Pack>(3.0));
+  }
   h = max(sqrt(square + bounded), c.smallest_hess);
   return hhat;
 }
@@ -669,7 +694,7 @@ IVON_ALWAYS_INLINE Pack update_damped_hess(Pack& h, Pack hhat_over_ess, Pack gra
 
 
 template <class Estimator, bool damped, class Pack>
-IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
+IVON_ALWAYS_INLINE Pack update(Pack& m, Pack& h, Pack& g, Pack average, Pack gradient,
                                const PackedCoefficients<Pack>& c) {
   const Pack s = max(h, c.scale.floor) + c.scale.delta;
   const Pack hhat_over_ess = Estimator::hessian(s, average);
@@ -681,9 +706,13 @@ IVON_ALWAYS_INLINE Mask update(Pack& m, Pack& h, Pack& g, Pack average, Pack gra
   }
   g = fma(g, c.beta1, gradient * c.one_minus_beta1);
   const Pack direction = fma(g, c.debias, m * c.scale.delta) / (h + c.scale.delta);
-  const Pack clipped = min(max(direction, c.minus_clip_radius), c.clip_radius);
-  m = fnma(clipped, c.step_size, m * c.kept_mean);
-  return not_finite(estimate, h, g, m);
+  if (c.unlimited) {
+    m = fnma(direction, c.step_size, m);
+  } else {
+    const Pack clipped = min(max(direction, c.minus_clip_radius), c.clip_radius);
+    m = fnma(clipped, c.step_size, m * c.kept_mean);
+  }
+  return estimate;
 }
 )ivon"
 R"ivon(
@@ -754,23 +783,27 @@ IVON_ALWAYS_INLINE void philox4x32_10(Words (&counter)[4], uint32_t key0, uint32
 
 
 
+
+
 IVON_ALWAYS_INLINE Floats box_muller_radius(Words word) {
   const Floats high = float_of_int(shift_right<16>(word));
   const Floats low = float_of_int(word & set(0xFFFFu)) + set(0.5f);
-  const Words scaled = as_words(fma(high, set(65536.0f), low)) - set(0x3F3504F3u);  // 1/sqrt(2)
-  const Floats exponent = float_of_int(set(32u) - shift_right_signed<23>(scaled));
-  const Floats f = as_floats((scaled & set(0x007FFFFFu)) + set(0x3F3504F3u)) - set(1.0f);
-  Floats q = set(0x1.65f14cp-4f);
-  q = fma(q, f, set(-0x1.2505c6p-3f));
-  q = fma(q, f, set(0x1.317ca6p-3f));
-  q = fma(q, f, set(-0x1.535c28p-3f));
-  q = fma(q, f, set(0x1.98d3a0p-3f));
-  q = fma(q, f, set(-0x1.0004a8p-2f));
-  q = fma(q, f, set(0x1.5556f0p-2f));
-  q = fma(q, f, set(-0x1.fffffap-2f));
-  q = fma(q, f, set(1.0f));
-  const Floats minus_log = fms(exponent, set(0x1.62e430p-1f), f * q);  // ln 2
-  return sqrt(minus_log + minus_log);
+  constexpr uint32_t kSqrtHalf = 0x3F3504F3u;  // the bits of 1/sqrt(2)
+  constexpr uint32_t kTwoTo32 = 32u << 23;     // what 2^32 adds to the bits of a number
+  const Words scaled = as_words(fma(high, set(65536.0f), low)) - set(kSqrtHalf + kTwoTo32);
+  const Floats exponent = float_of_int(shift_right_signed<23>(scaled));  // of u: 0 to -32
+
+  const Floats f = set(1.0f) - as_floats((scaled & set(0x007FFFFFu)) + set(kSqrtHalf));
+  Floats q = set(0x1.65f14cp-3f);
+  q = fma(q, f, set(0x1.2505c6p-2f));
+  q = fma(q, f, set(0x1.317ca6p-2f));
+  q = fma(q, f, set(0x1.535c28p-2f));
+  q = fma(q, f, set(0x1.98d3a0p-2f));
+  q = fma(q, f, set(0x1.0004a8p-1f));
+  q = fma(q, f, set(0x1.5556f0p-1f));
+  q = fma(q, f, set(0x1.fffffap-1f));
+  q = fma(q, f, set(2.0f));
+  return sqrt(fnma(exponent, set(0x1.62e430p+0f), f * q));  // 2 ln 2
 }
 
 
@@ -1136,10 +1169,10 @@ IVON_ALWAYS_INLINE void update_chunk(const Launch& launch, uint32_t block, uint3
     for (int i = 0; i < n; ++i) {
       Pack new_m{m[i]}, new_h{h[i]}, new_g{g[i]};
       const Pack statistic{average[i]}, mean_gradient{gradient[i]};
-      const Mask keep =
+      const Pack estimate =
           damped ? update<Estimator, true>(new_m, new_h, new_g, statistic, mean_gradient, c)
                  : update<Estimator, false>(new_m, new_h, new_g, statistic, mean_gradient, c);
-      if (keep.v) {
+      if (not_finite(estimate, new_h, new_g, new_m).v) {
         skipped += i < reach.size ? 1 : 0;
       } else {
         m[i] = new_m.v;
