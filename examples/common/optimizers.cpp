@@ -154,7 +154,7 @@ void add_named(Settings& settings, OptimizerSettings& s, const std::vector<std::
     settings.add(prefix + name, value, title + help, Effect::kTraining);
   };
   add("lr", s.lr, "learning rate");
-  add("ess", s.ess, "effective sample size; 0 = number of training examples");
+  add("ess", s.ess, "effective sample size; 0 = what suits the number of training examples");
   add("hess-init", s.hess_init, "initial Hessian");
   add("beta1", s.beta1, "decay of the momentum");
   add("beta2", s.beta2, "decay of the second moment or Hessian");
@@ -179,10 +179,11 @@ void add_optimizer(Settings& settings, OptimizerSettings& s, const std::string& 
   add_named(settings, s, entry(s.name).names, prefix, s.name + ": ");
 }
 
-void add_optimizer_choice(Settings& settings, OptimizerSettings& s) {
+void add_optimizer_choice(Settings& settings, OptimizerSettings& s,
+                          const std::function<OptimizerSettings(const std::string& name)>& usual) {
   settings.add("optimizer", s.name, "sets the settings below to its usual ones as well",
                Effect::kTraining, CLI::IsMember(optimizer_names()));
-  settings.on_change("optimizer", [&s] { s = optimizer_settings(s.name); });
+  settings.on_change("optimizer", [&s, usual] { s = usual(s.name); });
   std::vector<std::string> names;
   for (const Entry& e : entries()) names.insert(names.end(), e.names.begin(), e.names.end());
   add_named(settings, s, names, "", "");

@@ -5,6 +5,7 @@
 
 #include <torch/optim/optimizer.h>
 
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -24,7 +25,7 @@ struct OptimizerSettings {
   double weight_decay = 0;  // >= 0; ivon, AdamW: decoupled; ivon-paper, SGD: added to the gradient
   double beta1 = 0.9;       // [0, 1): decay of the momentum (SGD: the momentum)
   double beta2 = 0.999;     // [0, 1): decay of the squared gradient; ivon-paper: of the Hessian
-  double ess = 0;           // IVON: effective sample size, > 0; usually the training examples
+  double ess = 0;           // IVON: effective sample size, > 0; the examples replace a 0
   double hess_init = 1;     // ivon-paper: initial Hessian, > 0
   double clip_radius = std::numeric_limits<double>::infinity();  // ivon-paper: bound on a step
   bool rescale_lr = true;                                        // ivon-paper: lr times hess_init
@@ -43,8 +44,10 @@ std::vector<std::string> optimizer_names();
 void add_optimizer(Settings& settings, OptimizerSettings& s, const std::string& prefix = "");
 
 // For an example whose user picks the optimizer: declares --optimizer, which also sets all of `s`
-// to that optimizer's usual settings, and the settings of all optimizers.
-void add_optimizer_choice(Settings& settings, OptimizerSettings& s);
+// to usual(name), and the settings of all optimizers.
+void add_optimizer_choice(
+    Settings& settings, OptimizerSettings& s,
+    const std::function<OptimizerSettings(const std::string& name)>& usual = optimizer_settings);
 
 // The names that add_optimizer() declares: to leave them out of another optimizer's fingerprint.
 std::vector<std::string> optimizer_setting_names(const OptimizerSettings& s,

@@ -18,6 +18,11 @@
 namespace gpt2 {
 namespace {
 
+// IVON's effective sample size for each training token or question. Two passes over a text do not
+// determine the weights as well as an effective sample size of 1 a token needs: the noise then is
+// as large as the weights. The README has the losses.
+constexpr double kEssOfAnExample = 30;
+
 // An "epoch" of the training loop is what lies between two evaluations.
 examples::TrainingPlan plan_of(const Run& run, const Task& task) {
   const TrainingSettings& t = run.s.training;
@@ -89,7 +94,7 @@ Task next_token_task(examples::Gpt2& model, const TextData& data, int64_t measur
 
 Trained train_model(examples::Gpt2& model, const Task& task, const Run& run) {
   examples::OptimizerSettings settings = run.s.optimizer;
-  if (settings.ess == 0) settings.ess = task.examples;
+  if (settings.ess == 0) settings.ess = kEssOfAnExample * task.examples;
   Trained trained;
   const std::vector<torch::Tensor> parameters = trained_parameters(model);
   trained.optimizer = examples::make_optimizer(settings, examples::decay_matrices(parameters));

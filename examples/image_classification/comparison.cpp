@@ -102,7 +102,7 @@ Result Comparison::final_result(const examples::OptimizerSettings& optimizer, in
 }
 
 examples::OptimizerSettings Comparison::with_best_rate(const std::string& optimizer) {
-  examples::OptimizerSettings usual = examples::optimizer_settings(optimizer);
+  examples::OptimizerSettings usual = usual_optimizer(optimizer);
   if (s_.training.mc_samples > 1) usual.sample_on_step = false;
   if (s_.noise_max > 0) usual.noise_max = s_.noise_max;
   if (s_.search_epochs == 0) return usual;

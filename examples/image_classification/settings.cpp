@@ -113,6 +113,12 @@ void add_run(examples::Settings& list, Settings& s) {
 
 }  // namespace
 
+examples::OptimizerSettings usual_optimizer(const std::string& name) {
+  examples::OptimizerSettings s = examples::optimizer_settings(name);
+  if (name == "ivon") s.noise_max = 0.01;
+  return s;
+}
+
 Settings::Settings() {
   common.out = "image_classification_results";
   common.samples = 16;
@@ -124,7 +130,7 @@ int64_t image_side(const TrainingSettings& s) {
 
 void add_training_settings(examples::Settings& list, Settings& s) {
   add_run(list, s);
-  examples::add_optimizer_choice(list, s.optimizer);
+  examples::add_optimizer_choice(list, s.optimizer, usual_optimizer);
 }
 
 void add_evaluation_settings(examples::Settings& list, Settings& s) {

@@ -45,12 +45,17 @@ struct TrainingSettings {
   double checkpoint_seconds = 60;
 };
 
+// The usual settings of an optimizer in this program: those of examples::optimizer_settings(), but
+// the noise of "ivon" is at most 0.01. The README shows why: the weights of deep networks are
+// small, and a noise as large as they are costs accuracy.
+examples::OptimizerSettings usual_optimizer(const std::string& name);
+
 struct Settings {
   examples::CommonSettings common;
   DataSettings data;
   AugmentationSettings augmentation;
   TrainingSettings training;
-  examples::OptimizerSettings optimizer = examples::optimizer_settings("ivon");
+  examples::OptimizerSettings optimizer = usual_optimizer("ivon");
   int64_t measured = 1000;  // test images scored after each epoch; 0: none
 
   // evaluate, predict, triage
