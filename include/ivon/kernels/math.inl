@@ -31,20 +31,28 @@ IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale)
 }
 
 /// UpdateCoefficients in the pack's precision. The two flags leave out operations that would change
-/// nothing; a branch on them costs less, because it always goes the same way.
+/// nothing; a branch on them costs less, because it always goes the same way. On a GPU memory is
+/// the limit, and the branches would cost registers.
 template <class Pack>
 struct PackedCoefficients {
   Scale<Pack> scale;
+#if defined(IVON_CUDA_TEXT)
+  static constexpr bool unlimited = false, small_changes = false;
+#else
   bool unlimited;      // both clips are infinite, and the mean does not decay
   bool small_changes;  // with damping: hess_clip alone keeps the change of h^2 within its bounds
+#endif
 #define IVON_COEFFICIENT(name, value) Pack name;
 #include <ivon/kernels/coefficient_list.inl>
 #undef IVON_COEFFICIENT
 
   IVON_ALWAYS_INLINE explicit PackedCoefficients(const UpdateCoefficients& c)
-      : scale(c.scale),
+      : scale(c.scale)
+#if !defined(IVON_CUDA_TEXT)
+        ,
         unlimited(c.hess_clip > 1.7e308 && c.clip_radius > 1.7e308 && c.kept_mean == 1),
         small_changes(c.one_minus_beta2 * c.hess_clip <= 0.5 * c.kept_square)
+#endif
 #define IVON_COEFFICIENT(name, value) , name(all<Pack>(c.name))
 #include <ivon/kernels/coefficient_list.inl>
 #undef IVON_COEFFICIENT

@@ -625,19 +625,27 @@ IVON_ALWAYS_INLINE Pack deviation(Pack h, Pack normal, const Scale<Pack>& scale)
 
 
 
+
 template <class Pack>
 struct PackedCoefficients {
   Scale<Pack> scale;
+#if defined(IVON_CUDA_TEXT)
+  static constexpr bool unlimited = false, small_changes = false;
+#else
   bool unlimited;      // both clips are infinite, and the mean does not decay
   bool small_changes;  // with damping: hess_clip alone keeps the change of h^2 within its bounds
+#endif
 #define IVON_COEFFICIENT(name, value) Pack name;
 IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) IVON_COEFFICIENT(kept_mean, 1.0 - options.lr() * options.decoupled_weight_decay()) IVON_COEFFICIENT(smallest_hess, options.damping() * options.eps()) IVON_COEFFICIENT(square_weight, options.damping() * options.damping() * square_rate(options, step)) IVON_COEFFICIENT(kept_square, 1.0 - square_rate(options, step)) 
 #undef IVON_COEFFICIENT
 
   IVON_ALWAYS_INLINE explicit PackedCoefficients(const UpdateCoefficients& c)
-      : scale(c.scale),
+      : scale(c.scale)
+#if !defined(IVON_CUDA_TEXT)
+        ,
         unlimited(c.hess_clip > 1.7e308 && c.clip_radius > 1.7e308 && c.kept_mean == 1),
         small_changes(c.one_minus_beta2 * c.hess_clip <= 0.5 * c.kept_square)
+#endif
 #define IVON_COEFFICIENT(name, value) , name(all<Pack>(c.name))
 IVON_COEFFICIENT(beta1, options.beta1()) IVON_COEFFICIENT(one_minus_beta1, 1.0 - options.beta1()) IVON_COEFFICIENT(one_minus_beta2, 1.0 - options.beta2()) IVON_COEFFICIENT(hess_clip, options.hess_clip()) IVON_COEFFICIENT(minus_hess_clip, -options.hess_clip()) IVON_COEFFICIENT(debias, debias_factor(options, step)) IVON_COEFFICIENT(step_size, options.lr() * step_size_per_lr(options)) IVON_COEFFICIENT(clip_radius, options.clip_radius()) IVON_COEFFICIENT(minus_clip_radius, -options.clip_radius()) IVON_COEFFICIENT(kept_mean, 1.0 - options.lr() * options.decoupled_weight_decay()) IVON_COEFFICIENT(smallest_hess, options.damping() * options.eps()) IVON_COEFFICIENT(square_weight, options.damping() * options.damping() * square_rate(options, step)) IVON_COEFFICIENT(kept_square, 1.0 - square_rate(options, step)) 
 #undef IVON_COEFFICIENT
