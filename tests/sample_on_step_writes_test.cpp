@@ -36,7 +36,7 @@ struct Training {
         optimizer(std::make_unique<IVON<>>(
             model->parameters(), IVONOptions(0.1).ess(1e3).beta2(0.99).sample_on_step(on_step))) {
     // A weight that is loaded while a sample is shown counts as unwritten where it is equal to the
-    // sample, and in bfloat16 that happens for 2 of 1000 weights with most seeds; not with this one.
+    // sample. In bfloat16 that happens to 2 of 1000 weights, but to none with this seed.
     optimizer->manual_seed(1);
   }
   bool on_step() const {
