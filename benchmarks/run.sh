@@ -100,7 +100,7 @@ measure_python() {
   printf '%s\t%s\t%s\n' "$model" "$count" "${python_missing:-ivon_opt.py failed}" >"$raw/$name.missing"
 }
 
-find_python_with_ivon_opt
+find_python_for_tests
 sets=()
 for isa in avx512 avx2 neon portable; do
   if IVON_CPU_ISA=$isa "$program" --print-isa >/dev/null 2>&1; then
