@@ -85,6 +85,19 @@ inline void accumulate_run(const AccumulateRun<typename Pack::Number>& given) {
   }
 }
 
+/// Puts the old m, h and g of element i and the fifteen after it back where a new value is not
+/// finite. `estimate` is what update() returned. Returns a bit for each element that was put back.
+template <class Run, class Pack>
+IVON_ALWAYS_INLINE uint32_t keep_where_not_finite(const Run& run, int64_t i, Pack estimate, Pack& m,
+                                                  Pack& h, Pack& g) {
+  if (all_finite((estimate + h) + (g + m))) return 0;
+  const Mask keep = not_finite(estimate, h, g, m);
+  m = select(keep, Pack(load(run.m + i)), m);
+  h = select(keep, Pack(load(run.h + i)), h);
+  g = select(keep, Pack(load(run.g + i)), g);
+  return bits(keep);
+}
+
 /// One run of an update. Exactly one of theta, deviation and statistic_sum is given. None of them
 /// is given for a single sample if the estimator does not read theta - m.
 template <class T>
@@ -130,14 +143,9 @@ inline int64_t update_run_from(const UpdateRun<typename Pack::Number>& given,
       average = Estimator::statistic(theta_minus_m, gradient);
     }
     const Pack estimate = update<Estimator, damped>(m, h, g, average, gradient, c);
-    if (!all_finite((estimate + h) + (g + m))) {
-      const Mask keep = not_finite(estimate, h, g, m);
-      const uint32_t kept = bits(keep);
+    if (const uint32_t kept = keep_where_not_finite(run, i, estimate, m, h, g)) {
       const int64_t left = run.count - i;
       skipped += count_bits(left >= 16 ? kept : kept & ((1u << left) - 1u));
-      m = select(keep, Pack(load(run.m + i)), m);
-      h = select(keep, Pack(load(run.h + i)), h);
-      g = select(keep, Pack(load(run.g + i)), g);
     }
     store(run.m + i, m);
     store(run.h + i, h);

@@ -23,19 +23,12 @@ IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats norma
   if constexpr (Estimator::kUsesDeviation) theta_minus_m = load(run.theta + i) - m;
   const Floats average = Estimator::statistic(theta_minus_m, gradient);
   const Floats estimate = update<Estimator, damped>(m, h, g, average, gradient, c);
-  int64_t skipped = 0;
-  if (!all_finite((estimate + h) + (g + m))) {
-    const Mask keep = not_finite(estimate, h, g, m);
-    skipped = count_bits(bits(keep));
-    m = select(keep, load(run.m + i), m);
-    h = select(keep, load(run.h + i), h);
-    g = select(keep, load(run.g + i), g);
-  }
+  const uint32_t kept = keep_where_not_finite(run, i, estimate, m, h, g);
   store(run.m + i, m);
   store(run.h + i, h);
   store(run.g + i, g);
   store(run.theta + i, m + deviation(h, normal, scale));
-  return skipped;
+  return kept != 0 ? count_bits(kept) : 0;
 }
 
 template <class Estimator, bool damped>
