@@ -18,9 +18,9 @@
 namespace gpt2 {
 namespace {
 
-// IVON's effective sample size for each training token or question. Two passes over a text do not
-// determine the weights as well as an effective sample size of 1 a token needs: the noise then is
-// as large as the weights. The README has the losses.
+// IVON's effective sample size for each training token or question. With 1 instead, the noise of a
+// model that reads its text only a few times is as large as its weights, and the loss is higher.
+// The README has the losses.
 constexpr double kEssOfAnExample = 30;
 
 // An "epoch" of the training loop is what lies between two evaluations.

@@ -21,8 +21,8 @@ IVON_ALWAYS_INLINE void philox4x32_10(Words (&counter)[4], uint32_t key0, uint32
 
 /// Returns sqrt(-2 ln u), which is 0 to 6.77, where u = (word + 1/2) / 2^32 is rounded to binary32.
 /// The polynomial is within 3.1e-8 relative of -2 log(1 - f) for 1/sqrt(2) <= 1 - f < sqrt(2). It
-/// has the bits that docs/noise.md prescribes: all of its values are those of the page times -1
-/// or 2.
+/// has the bits that docs/noise.md prescribes: all of its values are those of the page times -1,
+/// 2 or -2.
 IVON_ALWAYS_INLINE Floats box_muller_radius(Words word) {
   const Floats high = float_of_int(shift_right<16>(word));
   const Floats low = float_of_int(word & set(0xFFFFu)) + set(0.5f);
