@@ -5,17 +5,19 @@
 
 #include <limits>
 
+#include "scores.hpp"
+
 namespace gpt2 {
 namespace {
 
 // The log probabilities of the first `count` targets, [count].
 torch::Tensor log_p_of_choice_targets(examples::Gpt2& model, const ChoiceBatch& batch,
                                       int64_t count) {
-  const torch::Tensor features = model.features(batch.inputs).flatten(0, 1);  // [rows * t, width]
-  torch::Tensor logits = model.head(features.index_select(0, batch.positions.slice(0, 0, count)));
-  if (logits.element_size() < 4) logits = logits.to(torch::kFloat);  // [count, vocabulary]
-  return -torch::cross_entropy_loss(logits, batch.targets.slice(0, 0, count), /*weight=*/{},
-                                    at::Reduction::None);
+  const torch::Tensor features =  // [count, width]
+      model.features(batch.inputs)
+          .flatten(0, 1)
+          .index_select(0, batch.positions.slice(0, 0, count));
+  return log_probabilities_of(model, features, batch.targets.slice(0, 0, count));
 }
 
 // log_p [m_c] -> [n, most choices]. Every token has a place of its own in a table, of which the

@@ -26,18 +26,10 @@ torch::Tensor batch_log_probabilities(examples::Gpt2& model, const examples::Tok
   const examples::Autocast autocast(batch.inputs.device().type(), bf16);
   const torch::Tensor all = batch.targets.flatten();
   const torch::Tensor scored = all.ne(kNotScored).nonzero().squeeze(1);  // int64 [m]
-  const torch::Tensor targets = all.index_select(0, scored);
-  const torch::Tensor features =  // [m, width]
+  const torch::Tensor features =                                         // [m, width]
       model.features(batch.inputs).flatten(0, 1).index_select(0, scored);
-  const int64_t rows = std::max<int64_t>(1, kScoredLogits / model.options().vocabulary);
-  std::vector<torch::Tensor> losses;
-  for (int64_t begin = 0; begin < targets.size(0); begin += rows) {
-    const torch::Tensor logits = model.head(features.slice(0, begin, begin + rows));
-    losses.push_back(torch::cross_entropy_loss(logits.to(torch::kFloat),
-                                               targets.slice(0, begin, begin + rows),
-                                               /*weight=*/{}, at::Reduction::None));
-  }
-  return torch::cat(losses).neg().cpu();
+  return log_probabilities_of(model, features, all.index_select(0, scored))
+      .to(torch::kCPU, torch::kFloat);
 }
 
 // One pass over the text; `progress` goes on from `done` batches.
@@ -52,6 +44,19 @@ torch::Tensor pass(examples::Gpt2& model, const ScoredText& text, bool bf16,
 }
 
 }  // namespace
+
+torch::Tensor log_probabilities_of(const examples::Gpt2& model, const torch::Tensor& features,
+                                   const torch::Tensor& targets) {
+  const int64_t rows = std::max<int64_t>(1, kScoredLogits / model.options().vocabulary);
+  std::vector<torch::Tensor> losses;
+  for (int64_t begin = 0; begin < targets.size(0); begin += rows) {
+    torch::Tensor logits = model.head(features.slice(0, begin, begin + rows));
+    if (logits.element_size() < 4) logits = logits.to(torch::kFloat);  // [rows, vocabulary]
+    losses.push_back(torch::cross_entropy_loss(logits, targets.slice(0, begin, begin + rows),
+                                               /*weight=*/{}, at::Reduction::None));
+  }
+  return torch::cat(losses).neg();
+}
 
 ScoredText spread_pieces(const examples::TokenBatches& text, int64_t count,
                          const torch::Device& device) {

@@ -15,6 +15,12 @@
 
 namespace gpt2 {
 
+// The natural logarithm of the probability of each target (int64 [m], m >= 1) after its features
+// [m, width] (Gpt2::features()): [m], in float32, or float64 for a model of float64. The logits are
+// made some rows at a time, so without gradients they never need much memory.
+torch::Tensor log_probabilities_of(const examples::Gpt2& model, const torch::Tensor& features,
+                                   const torch::Tensor& targets);
+
 // Batches of text whose tokens are scored. A target of -1 is not scored.
 struct ScoredText {
   int64_t batches = 0;

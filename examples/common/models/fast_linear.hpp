@@ -10,10 +10,10 @@ namespace examples {
 // undefined -> [..., outputs]. With gradients.
 //
 // On CPUs, at::linear multiplies float32 matrices by Intel's MKL, which does not use AVX-512 on
-// processors of other makers. oneDNN, which LibTorch contains for convolutions, does, and is 2 to 3
-// times as fast there. Results differ from at::linear's by roundings. Inputs that are no matrices,
-// other types and devices, small products, autocast and a LibTorch without oneDNN get at::linear
-// itself.
+// processors of other makers, and multiplies a vector on one thread. oneDNN, which LibTorch
+// contains for convolutions, does better at both and is 2 to 3 times as fast there. Results differ
+// from at::linear's by roundings. Inputs that are no matrices, other types and devices, small
+// products, autocast and a LibTorch without oneDNN get at::linear itself.
 torch::Tensor fast_linear(const torch::Tensor& x, const torch::Tensor& weight,
                           const torch::Tensor& bias = {});
 

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <ivon/kernels/tasks.hpp>
 #include <ivon/version.hpp>
-#include <utility>
 #include <vector>
 
 IVON_NAMESPACE_BEGIN
@@ -52,12 +51,14 @@ inline void run_in_parallel(int64_t items, int64_t grain,
 template <class Task>
 class TaskList {
  public:
+  /// Adds a task over `count` > 0 elements, which the caller must fill in.
+  Task& add(int64_t count) {
+    ends_.push_back((ends_.empty() ? 0 : ends_.back()) + block_count(count));
+    return tasks_.emplace_back();
+  }
   /// Adds a task over `count` elements.
-  void add(Task task, int64_t count) {
-    const int64_t blocks = block_count(count);
-    if (blocks == 0) return;
-    tasks_.push_back(std::move(task));
-    ends_.push_back((ends_.empty() ? 0 : ends_.back()) + blocks);
+  void add(const Task& task, int64_t count) {
+    if (count > 0) add(count) = task;
   }
 
   /// Allocates room for `tasks` tasks at once, because growing step by step costs more than a small

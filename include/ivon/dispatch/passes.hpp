@@ -15,8 +15,6 @@
 #include <ivon/dispatch/tensors.hpp>
 #include <ivon/kernels/cpu.hpp>
 #include <ivon/version.hpp>
-#include <optional>
-#include <utility>
 #include <vector>
 
 IVON_NAMESPACE_BEGIN
@@ -203,7 +201,7 @@ class StepJob {
   struct Update {
     const at::Tensor& momentum;
     const Evidence& evidence;
-    UpdateCoefficients coefficients;
+    const UpdateCoefficients& coefficients;
     const at::Tensor& skipped;  // on the parameter's device; counts skipped elements
     StepOnDevice on_device;     // used if capturable
   };
@@ -225,14 +223,12 @@ class StepJob {
       add_by_tensors(posterior, update, draw);
       return;
     }
-    StepTask task;
-    if (update) task.update = update_task(posterior, *update);
-    if (draw) {
-      task.sample = SampleTask{arrays_of(posterior, reading), writing(draw->theta), draw->drawing};
-    }
     if (way == Way::kCpu) {
-      fused_.add(std::move(task), mean.numel());
+      if (mean.numel() == 0) return;
+      fill(fused_.add(mean.numel()), posterior, update, draw);
     } else {
+      StepTask task{};
+      fill(task, posterior, update, draw);
       add_to_cuda(mean.device(), task, update);
     }
   }
@@ -241,19 +237,19 @@ class StepJob {
   int64_t run() {
     return run_pass({&cuda_update_, &cuda_sample_, &cuda_step_}, by_tensors_, fused_,
                     [](Isa isa, const StepTask& task, int64_t block) -> int64_t {
-                      if (!task.sample) return update_block<E>(isa, *task.update, block);
-                      if (task.update) {
-                        return step_block<E>(isa, *task.update, *task.sample, block);
-                      }
-                      sample_block(isa, *task.sample, block);
+                      if (!task.samples) return update_block<E>(isa, task.update, block);
+                      if (task.updates) return step_block<E>(isa, task.update, task.sample, block);
+                      sample_block(isa, task.sample, block);
                       return 0;
                     });
   }
 
  private:
   struct StepTask {
-    std::optional<UpdateTask> update;
-    std::optional<SampleTask> sample;
+    bool updates = false;
+    bool samples = false;
+    UpdateTask update;  // if `updates`
+    SampleTask sample;  // if `samples`
   };
 
   // Holds the tensors to which PosteriorTensors refers.
@@ -285,26 +281,41 @@ class StepJob {
     }
   }
 
-  static UpdateTask update_task(const PosteriorTensors& posterior, const Update& update) {
+  // Writes the members one by one, because copies of tasks would take a noticeable part of the time
+  // that a small parameter takes.
+  static void fill(StepTask& task, const PosteriorTensors& posterior, const Update* update,
+                   const Draw* draw) {
+    task.updates = update != nullptr;
+    task.samples = draw != nullptr;
+    if (update) fill_update(task.update, posterior, *update);
+    if (draw) {
+      task.sample.posterior = arrays_of(posterior, reading);
+      task.sample.theta = writing(draw->theta);
+      task.sample.drawing = draw->drawing;
+    }
+  }
+
+  static void fill_update(UpdateTask& task, const PosteriorTensors& posterior,
+                          const Update& update) {
     const Evidence& evidence = update.evidence;
     const bool sums = evidence.from == StatisticFrom::kSums;
-    return {arrays_of(posterior, writing),
-            writing(update.momentum),
-            sums ? nullptr : reading(evidence.theta),
-            sums ? nullptr : reading(evidence.gradient),
-            sums ? reading(evidence.gradient_sum) : nullptr,
-            sums ? reading(evidence.statistic_sum) : nullptr,
-            evidence.samples,
-            evidence.from,
-            evidence.drawing,
-            update.coefficients};
+    task.posterior = arrays_of(posterior, writing);
+    task.momentum = writing(update.momentum);
+    task.theta = sums ? nullptr : reading(evidence.theta);
+    task.gradient = sums ? nullptr : reading(evidence.gradient);
+    task.gradient_sum = sums ? reading(evidence.gradient_sum) : nullptr;
+    task.statistic_sum = sums ? reading(evidence.statistic_sum) : nullptr;
+    task.samples = evidence.samples;
+    task.from = evidence.from;
+    task.drawing = evidence.drawing;
+    task.coefficients = update.coefficients;
   }
 
   void add_to_cuda(const at::Device& device, const StepTask& task, const Update* update) {
     cuda::Work work;
-    if (task.sample) put(work, *task.sample);
-    if (!task.update) return cuda_sample_.add(device, work);
-    put(work, *task.update, static_cast<int64_t*>(writing(update->skipped)));
+    if (task.samples) put(work, task.sample);
+    if (!task.updates) return cuda_sample_.add(device, work);
+    put(work, task.update, static_cast<int64_t*>(writing(update->skipped)));
     if (update->on_device.step != nullptr) {
       work.task.step = update->on_device.step;
       work.task.lr = update->on_device.lr;
@@ -312,7 +323,7 @@ class StepJob {
       work.shared.decay_per_lr = update->on_device.decay_per_lr;
       work.shared.debiased = update->on_device.debiased ? 1 : 0;
     }
-    (task.sample ? cuda_step_ : cuda_update_).add(device, work);
+    (task.samples ? cuda_step_ : cuda_update_).add(device, work);
   }
 
   CudaMemory& memory_;

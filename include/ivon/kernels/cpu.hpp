@@ -25,6 +25,12 @@ inline int64_t count_bits(uint32_t bits) {
   return count;
 }
 
+/// Returns the lowest `count` bits of `bits`: all if count >= 32, none if count <= 0.
+inline uint32_t first_bits(uint32_t bits, int64_t count) {
+  if (count <= 0) return 0;
+  return count >= 32 ? bits : bits & ((uint32_t{1} << count) - 1);
+}
+
 IVON_BEGIN_PRECISE
 namespace portable {
 // clang-format off

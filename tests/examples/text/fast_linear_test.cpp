@@ -25,12 +25,14 @@ double relative_difference(const Tensor& a, const Tensor& b) {
 }
 
 TEST(FastLinear, EqualsLinear) {
-  for (const bool has_bias : {true, false}) {
-    const LinearCase c(128, 96, 160);
-    const Tensor bias = has_bias ? c.bias : Tensor();
-    EXPECT_LT(relative_difference(examples::fast_linear(c.x, c.weight, bias),
-                                  at::linear(c.x, c.weight, bias)),
-              1e-5);
+  const LinearCase matrix(128, 96, 160), one_row(1, 1024, 1000);
+  for (const LinearCase& c : {matrix, one_row}) {
+    for (const bool has_bias : {true, false}) {
+      const Tensor bias = has_bias ? c.bias : Tensor();
+      EXPECT_LT(relative_difference(examples::fast_linear(c.x, c.weight, bias),
+                                    at::linear(c.x, c.weight, bias)),
+                1e-5);
+    }
   }
 }
 

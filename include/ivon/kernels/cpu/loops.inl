@@ -144,8 +144,7 @@ inline int64_t update_run_from(const UpdateRun<typename Pack::Number>& given,
     }
     const Pack estimate = update<Estimator, damped>(m, h, g, average, gradient, c);
     if (const uint32_t kept = keep_where_not_finite(run, i, estimate, m, h, g)) {
-      const int64_t left = run.count - i;
-      skipped += count_bits(left >= 16 ? kept : kept & ((1u << left) - 1u));
+      skipped += count_bits(first_bits(kept, run.count - i));
     }
     store(run.m + i, m);
     store(run.h + i, h);

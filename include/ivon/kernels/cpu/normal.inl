@@ -52,8 +52,8 @@ class NormalBlock {
     second = radius * sine;
   }
 
- private:
-  // One step of xoroshiro128+ (Blackman and Vigna, 2021) in each of eight lanes of 64 bits.
+  /// Makes the next sixteen words by one step of xoroshiro128+ (Blackman and Vigna, 2021) in each
+  /// of eight lanes of 64 bits. Each call of next() uses two such steps.
   IVON_ALWAYS_INLINE Words next_words() {
     const Words result = add_longs(state_[0], state_[1]);
     const Words both = state_[1] ^ state_[0];
@@ -62,6 +62,7 @@ class NormalBlock {
     return result;
   }
 
+ private:
   Words state_[2];
 };
 

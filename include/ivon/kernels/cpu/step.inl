@@ -9,12 +9,19 @@ struct StepRun {
   float* g;
   float* theta;  // read, then written
   const float* gradient;
+
+  IVON_ALWAYS_INLINE explicit StepRun(const StepArrays& arrays)
+      : m(static_cast<float*>(arrays.posterior.mean)),
+        h(static_cast<float*>(arrays.posterior.hess)),
+        g(static_cast<float*>(arrays.momentum)),
+        theta(static_cast<float*>(arrays.theta)),
+        gradient(static_cast<const float*>(arrays.gradient)) {}
 };
 
-/// Updates and samples sixteen elements. Returns the number of skipped elements, which are sampled
-/// as well.
+/// Updates and samples sixteen elements. Returns the number of skipped elements before element
+/// `count`; they are sampled as well.
 template <class Estimator, bool damped>
-IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats normal,
+IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, int64_t count, Floats normal,
                                      const PackedCoefficients<Floats>& c,
                                      const Scale<Floats>& scale) {
   Floats m = load(run.m + i), h = load(run.h + i), g = load(run.g + i);
@@ -28,24 +35,27 @@ IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, Floats norma
   store(run.h + i, h);
   store(run.g + i, g);
   store(run.theta + i, m + deviation(h, normal, scale));
-  return kept != 0 ? count_bits(kept) : 0;
+  return kept != 0 ? count_bits(first_bits(kept, count - i)) : 0;
 }
 
 template <class Estimator, bool damped>
-inline int64_t step_run(const StepRun& given, int64_t count, const UpdateCoefficients& coefficients,
-                        const Drawing& next, int64_t block) {
-  // The compiler keeps this local copy in registers. It would have to read `given` again after
-  // every vector store, which may alias it.
-  const StepRun run = given;
+inline int64_t step_parts(BlockParts<StepArrays>& parts, const UpdateCoefficients& coefficients,
+                          const Drawing& next, int64_t block) {
   const PackedCoefficients<Floats> c(coefficients);
   const Scale<Floats> scale(next.scale);
   NormalBlock normals(next.noise, static_cast<uint32_t>(block));
   int64_t skipped = 0;
-  for (int64_t i = 0; i < count; i += kRound) {
-    Floats first, second;
-    normals.next(first, second);
-    skipped += step_pack<Estimator, damped>(run, i, first, c, scale);
-    skipped += step_pack<Estimator, damped>(run, i + 16, second, c, scale);
+  for (const StepArrays* part = parts.whole(); part != nullptr; part = parts.after(part)) {
+    // The compiler keeps this local copy in registers. It would have to read the pointers again
+    // after every vector store, which may alias them.
+    const StepRun run(*part);
+    const int64_t count = part->posterior.count;
+    for (int64_t i = 0; i < count; i += kRound) {
+      Floats first, second;
+      normals.next(first, second);
+      skipped += step_pack<Estimator, damped>(run, i, count, first, c, scale);
+      skipped += step_pack<Estimator, damped>(run, i + 16, count, second, c, scale);
+    }
   }
   return skipped;
 }
@@ -55,20 +65,18 @@ template <class Estimator>
 inline int64_t step_block(const UpdateTask& task, const SampleTask& next, int64_t block) {
   using Formulas = typename CompiledHere<Estimator>::Type;
   const PosteriorArrays& p = task.posterior;
-  const int64_t count = block_size(p.count, block);
   if (p.dtype != Dtype::kFloat32 || task.from != StatisticFrom::kTheta ||
-      task.theta != next.theta || next.drawing.noise.stream != kNoiseStreamId ||
-      count % kRound != 0) {
+      task.theta != next.theta || next.drawing.noise.stream != kNoiseStreamId) {
     const int64_t skipped = update_block<Estimator>(task, block);
     sample_block(next, block);
     return skipped;
   }
-  const int64_t begin = block * kNoiseBlock;
-  const StepRun run{static_cast<float*>(p.mean) + begin, static_cast<float*>(p.hess) + begin,
-                    static_cast<float*>(task.momentum) + begin,
-                    static_cast<float*>(next.theta) + begin,
-                    static_cast<const float*>(task.gradient) + begin};
-  return is_damped(task.coefficients)
-             ? step_run<Formulas, true>(run, count, task.coefficients, next.drawing, block)
-             : step_run<Formulas, false>(run, count, task.coefficients, next.drawing, block);
+  BlockParts<StepArrays> parts({p, task.momentum, next.theta, task.gradient}, block);
+  const UpdateCoefficients& coefficients = task.coefficients;
+  const int64_t skipped =
+      is_damped(coefficients)
+          ? step_parts<Formulas, true>(parts, coefficients, next.drawing, block)
+          : step_parts<Formulas, false>(parts, coefficients, next.drawing, block);
+  parts.copy_back();
+  return skipped;
 }
