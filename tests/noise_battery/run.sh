@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 usage() {
   cat <<'TEXT'
-tests/noise_battery/run.sh [SEED]   all tests of dieharder on the words of noise stream 3 (about an hour)
+tests/noise_battery/run.sh [SEED]   all tests of dieharder on the words of noise stream 3 (about half an hour)
 
 Prints dieharder's table. A test that comes out WEAK is repeated with more words until it passes or fails. The default
 seed is 1. Needs g++ and dieharder, which are installed by apt-get where they are missing (as root or by sudo).
