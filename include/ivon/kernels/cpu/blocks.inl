@@ -60,7 +60,7 @@ inline void sample_part(const SampleTask& task, BlockNoise& noise) {
 
 inline void sample_block(const SampleTask& task, int64_t block) {
   BlockNoise noise(task.drawing.noise, static_cast<uint32_t>(block));
-  BlockParts<SampleTask> parts(task, block);
+  const BlockParts<SampleTask> parts(task, block);
   for (const SampleTask* part = parts.whole(); part != nullptr; part = parts.after(part)) {
     if (task.posterior.dtype == Dtype::kFloat64) {
       sample_part<Doubles>(*part, noise);
@@ -104,7 +104,7 @@ inline void accumulate_block(const AccumulateTask& task, int64_t block) {
   if (task.from == StatisticFrom::kNoise) {
     noise = BlockNoise(task.drawing.noise, static_cast<uint32_t>(block));
   }
-  BlockParts<AccumulateTask> parts(task, block);
+  const BlockParts<AccumulateTask> parts(task, block);
   for (const AccumulateTask* part = parts.whole(); part != nullptr; part = parts.after(part)) {
     if (task.posterior.dtype == Dtype::kFloat64) {
       accumulate_part<Formulas, Doubles>(*part, noise);
@@ -162,7 +162,7 @@ inline int64_t update_block(const UpdateTask& task, int64_t block) {
   if (task.from == StatisticFrom::kNoise) {
     noise = BlockNoise(task.drawing.noise, static_cast<uint32_t>(block));
   }
-  BlockParts<UpdateTask> parts(task, block);
+  const BlockParts<UpdateTask> parts(task, block);
   int64_t skipped = 0;
   for (const UpdateTask* part = parts.whole(); part != nullptr; part = parts.after(part)) {
     if (task.posterior.dtype == Dtype::kFloat64) {

@@ -92,19 +92,14 @@ class BlockParts {
     const int64_t count = block_size(task.posterior.count, block);
     const int64_t rounds = count / kRound * kRound;
     narrow_to(whole_, block * kNoiseBlock, rounds);
-    rest_count_ = count - rounds;
+    if (rounds < count) copy_rest(count - rounds);
   }
   BlockParts(const BlockParts&) = delete;
   BlockParts& operator=(const BlockParts&) = delete;
 
-  /// Call whole() for the first part. When it is done, call after() for the next part, until it
-  /// returns null.
+  /// Call whole() for the first part, then after() for the next part until it returns null.
   const Task* whole() const { return &whole_; }
-  const Task* after(const Task* part) {
-    if (part != &whole_ || rest_count_ == 0) return nullptr;
-    copy_rest();
-    return &*rest_;
-  }
+  const Task* after(const Task* part) const { return part == &whole_ && rest_ ? &*rest_ : nullptr; }
 
   void copy_back() const {
     for (int i = 0; i < used_; ++i) {
@@ -120,37 +115,30 @@ class BlockParts {
     size_t bytes;
   };
 
-  // If there is a round before the last elements, the copy begins in that round, so that it has the
-  // size of a round: memcpy takes longer for other sizes. The pass over that round must be over.
-  void copy_rest() {
+  void copy_rest(int64_t count) {
     rest_ = whole_;
-    narrow_to(*rest_, whole_.posterior.count, rest_count_);
-    const int64_t before = whole_.posterior.count > 0 ? kRound - rest_count_ : 0;
-    visit_arrays(*rest_, [this, before](auto*& array, int64_t element_size, bool written) {
+    narrow_to(*rest_, whole_.posterior.count, count);
+    visit_arrays(*rest_, [this, count](auto*& array, int64_t element_size, bool written) {
       if (array == nullptr) return;
-      using Array = std::remove_reference_t<decltype(array)>;
-      constexpr bool is_const = std::is_const_v<std::remove_pointer_t<Array>>;
-      using Char = std::conditional_t<is_const, const char, char>;
-      Char* const first = reinterpret_cast<Char*>(array) - before * element_size;
       char* const room = room_[used_];
-      const auto bytes = static_cast<size_t>((before + rest_count_) * element_size);
-      std::memcpy(room, first, bytes);
-      std::memset(room + bytes, 0, static_cast<size_t>(kRound * element_size));
+      const auto bytes = static_cast<size_t>(count * element_size);
+      std::memcpy(room, array, bytes);
+      std::memset(room + bytes, 0, static_cast<size_t>(kRound * element_size) - bytes);
+      using Array = std::remove_reference_t<decltype(array)>;
       void* original = nullptr;
-      if constexpr (!is_const) {
-        if (written) original = first;
+      if constexpr (!std::is_const_v<std::remove_pointer_t<Array>>) {
+        if (written) original = array;
       }
       copies_[used_++] = {original, bytes};
-      array = reinterpret_cast<Array>(room + before * element_size);
+      array = reinterpret_cast<Array>(room);
     });
   }
 
   Task whole_;
-  int64_t rest_count_ = 0;
   std::optional<Task> rest_;
   int used_ = 0;
   Copy copies_[8];
-  alignas(64) char room_[8][2 * static_cast<size_t>(kRound) * 8];
+  alignas(64) char room_[8][static_cast<size_t>(kRound) * 8];
 };
 
 }  // namespace detail

@@ -39,8 +39,9 @@ IVON_ALWAYS_INLINE int64_t step_pack(const StepRun& run, int64_t i, int64_t coun
 }
 
 template <class Estimator, bool damped>
-inline int64_t step_parts(BlockParts<StepArrays>& parts, const UpdateCoefficients& coefficients,
-                          const Drawing& next, int64_t block) {
+inline int64_t step_parts(const BlockParts<StepArrays>& parts,
+                          const UpdateCoefficients& coefficients, const Drawing& next,
+                          int64_t block) {
   const PackedCoefficients<Floats> c(coefficients);
   const Scale<Floats> scale(next.scale);
   NormalBlock normals(next.noise, static_cast<uint32_t>(block));
@@ -71,7 +72,7 @@ inline int64_t step_block(const UpdateTask& task, const SampleTask& next, int64_
     sample_block(next, block);
     return skipped;
   }
-  BlockParts<StepArrays> parts({p, task.momentum, next.theta, task.gradient}, block);
+  const BlockParts<StepArrays> parts({p, task.momentum, next.theta, task.gradient}, block);
   const UpdateCoefficients& coefficients = task.coefficients;
   const int64_t skipped =
       is_damped(coefficients)
